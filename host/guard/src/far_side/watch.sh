@@ -1,0 +1,45 @@
+# The control stream: ends what must not outlive its client. Reads one order a line:
+#   + RECORD       watch the command of this record
+#   - RECORD       it is done: forget it and remove the record
+#   ! RECORD       end it now; answers `stopped RECORD`
+#   k SIG RECORD   send its process group a signal
+# When the stream ends, for whatever reason, everything that is still watched is ended.
+trap '' HUP INT QUIT TERM PIPE
+umask 077
+watched=' '
+forget() {
+  case $watched in
+    *" $1 "*) watched="${watched%%" $1 "*} ${watched#*" $1 "}" ;;
+  esac
+}
+stop() {
+  home=${1%/control/*}
+  [ -d "$home/control" ] || return 0
+  # The tombstone comes before the look: see the wrapper of a command.
+  { : >"$1.stop"; } 2>/dev/null
+  if end_record "$1" "${home##*/}"; then
+    rm -f -- "$1" "$1.stop"
+  fi
+}
+while read -r order first second; do
+  case $order in
+    +) watched="$watched$first " ;;
+    -)
+      forget "$first"
+      rm -f -- "$first" "$first.stop"
+      ;;
+    !)
+      forget "$first"
+      stop "$first"
+      printf 'stopped %s\n' "$first"
+      ;;
+    k)
+      if lives "$second"; then
+        kill -s "$first" -- "-$group" 2>/dev/null
+      fi
+      ;;
+  esac
+done
+for record in $watched; do
+  stop "$record"
+done
