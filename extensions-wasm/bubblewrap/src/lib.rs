@@ -9,6 +9,8 @@ use sandboxer_sdk::{
 };
 
 const GRANT: &str = "host";
+/// Where the sandbox sees its workspace, as the manifest mounts it.
+const WORKSPACE: &str = "/workspace";
 /// The init is up within some milliseconds; the host backs off when it is not.
 const RETRY_AFTER_MS: u32 = 10;
 
@@ -43,7 +45,7 @@ impl Lifecycle for Bubblewrap {
 impl Access for Bubblewrap {
     fn exec(_sandbox: Sandbox, request: ExecRequest) -> Result<PreparedCall, Error> {
         let ExecRequest { argv, env, cwd, tty: _ } = request;
-        let arguments = Arguments::new().optional_text("directory", cwd);
+        let arguments = Arguments::new().text("directory", inside(cwd.as_deref()));
         let arguments = if env.is_empty() { arguments } else { arguments.items("env", env) };
         Ok(arguments.items("command", argv).call(GRANT, "exec"))
     }
@@ -51,6 +53,15 @@ impl Access for Bubblewrap {
     fn logs(_sandbox: Sandbox, request: LogsRequest) -> Result<PreparedCall, Error> {
         let follow = if request.follow { "follow" } else { "once" };
         Ok(Arguments::new().text("follow", follow).call(GRANT, "logs"))
+    }
+}
+
+/// Where a command starts: the workspace, a place relative to it, or an absolute path inside the sandbox.
+fn inside(directory: Option<&str>) -> String {
+    match directory {
+        None => WORKSPACE.to_owned(),
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(path) => format!("{WORKSPACE}/{path}"),
     }
 }
 

@@ -42,7 +42,8 @@ impl Lifecycle for Canary {
 impl Access for Canary {
     fn exec(_sandbox: Sandbox, request: ExecRequest) -> Result<PreparedCall, Error> {
         let ExecRequest { argv, env, cwd, tty: _ } = request;
-        let arguments = Arguments::new().optional_text("directory", cwd);
+        // The manifest puts it below the workspace.
+        let arguments = Arguments::new().text("directory", cwd.unwrap_or_else(|| ".".to_owned()));
         let arguments = if env.is_empty() { arguments } else { arguments.items("env", env) };
         Ok(arguments.items("command", argv).call(GRANT, "exec"))
     }
