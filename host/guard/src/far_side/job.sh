@@ -9,7 +9,7 @@ if lives "$record"; then
   exit 0
 fi
 rm -f -- "$record" "$record.exit" || refuse "cannot clear $record"
-# The keeper closes its standard output once it is on record; until then this waits.
 [ "$uid" = - ] || set -- setpriv --reuid="$uid" --regid="$uid" --clear-groups -- "$@"
-started=$(setsid /bin/sh -c "$keeper" sandboxer "$home" "$record" "$@" 9>&-)
+# The keeper closes its standard output once it is on record; the substitution waits for that, and not for its end.
+started=$(setsid /bin/sh -c "$keeper" sandboxer "$home" "$record" "$@" 9>&- &)
 [ "$started" = started ] || refuse "the job did not start"

@@ -45,21 +45,21 @@ carries() {
 }
 
 # Kills every process of session $1 until none is left. With a name in $2 only those that carry it: for a session whose
-# leader is gone, so that its number proves nothing any more.
+# leader is gone, so that its number proves nothing any more. Names of its own for what it keeps: all are global here.
 end_session() {
-  seat=$1 name=$2 round=0
+  of_seat=$1 of_name=$2 rounds=0
   while :; do
     left=
     for entry in /proc/[0-9]*; do
       entry=${entry#/proc/}
-      look "$entry" && [ "$session" = "$seat" ] && breathes || continue
-      [ -z "$name" ] || carries "$entry" "$name" || continue
+      look "$entry" && [ "$session" = "$of_seat" ] && breathes || continue
+      [ -z "$of_name" ] || carries "$entry" "$of_name" || continue
       kill -s KILL "$entry" 2>/dev/null
       left=yes
     done
     [ -n "$left" ] || return 0
-    round=$((round + 1))
-    [ "$round" -lt 200 ] || return 1
+    rounds=$((rounds + 1))
+    [ "$rounds" -lt 200 ] || return 1
     sleep 0.01
   done
 }

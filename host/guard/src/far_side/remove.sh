@@ -1,5 +1,5 @@
 # Ends and removes all that a sandbox is. Arguments: home, the sandbox's name. It is gone afterwards, or this fails.
-home=$1 name=$2
+home=$1
 fail() {
   printf 'sandboxer: %s\n' "$1" >&2
   exit 1
@@ -12,14 +12,14 @@ look "$$"
 ours=$session
 for record in "$home"/control/*; do
   if recall "$record" && [ "$seat" != "$ours" ]; then
-    end_record "$record" "$name"
+    end_record "$record" "$2"
   fi
 done
 # Whoever left those sessions still carries the sandbox's name.
 round=0
 while :; do
   left=
-  for entry in $(grep -laF "SANDBOXER_SANDBOX=$name" /proc/[0-9]*/environ 2>/dev/null); do
+  for entry in $(grep -laF "SANDBOXER_SANDBOX=$2" /proc/[0-9]*/environ 2>/dev/null); do
     entry=${entry#/proc/}
     entry=${entry%/environ}
     look "$entry" && [ "$session" != "$ours" ] && breathes || continue
@@ -28,7 +28,7 @@ while :; do
   done
   [ -n "$left" ] || break
   round=$((round + 1))
-  [ "$round" -lt 200 ] || fail "processes of $name cannot be ended"
+  [ "$round" -lt 200 ] || fail "processes of $2 cannot be ended"
   sleep 0.01
 done
 gone && exit 0

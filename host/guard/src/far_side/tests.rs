@@ -232,13 +232,15 @@ fn a_command_gets_a_fixed_environment_its_workspace_and_a_record_of_itself() {
     let text = String::from_utf8(output.stdout).unwrap();
     let home = site.home();
     assert!(text.starts_with(&format!("{home}/workspace\n")), "{text}");
-    let variables: Vec<&str> = text.lines().filter(|line| line.contains('=') && !line.starts_with("PWD=")).collect();
+    let mut variables: Vec<&str> =
+        text.lines().filter(|line| line.contains('=') && !line.starts_with("PWD=")).collect();
+    variables.sort_unstable();
     assert_eq!(
         variables,
         [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LANG=C.UTF-8",
             &format!("HOME={home}/workspace"),
+            "LANG=C.UTF-8",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             &format!("SANDBOXER_SANDBOX={}", site.reference),
         ]
     );
@@ -386,6 +388,8 @@ fn a_job_is_detached_found_again_and_leaves_its_exit() {
 #[test]
 fn remove_takes_everything_and_follows_nothing() {
     let site = Site::new();
+    let neighbour = Site::new();
+    let mut unharmed = spawn("dash", &line(&neighbour.command("n", &["sleep", "100"])).unwrap());
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("precious"), "kept").unwrap();
     fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o500)).unwrap();
@@ -393,7 +397,7 @@ fn remove_takes_everything_and_follows_nothing() {
     fs::create_dir_all(site.path("workspace/closed/deep")).unwrap();
     fs::write(site.path("workspace/closed/deep/file"), "").unwrap();
     symlink(outside.path(), site.path("workspace/closed/link")).unwrap();
-    fs::set_permissions(site.path("workspace/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.path("workspace/closed"), fs::Permissions::from_mode(0o0)).unwrap();
     let mut session = spawn("dash", &line(&site.command("s", &["sleep", "100"])).unwrap());
     let job = site.permit("j", vec!["sleep".to_owned(), "100".to_owned()], |launch| launch.job = true);
     assert!(site.run_in("dash", &job).status.success());
@@ -409,6 +413,9 @@ fn remove_takes_everything_and_follows_nothing() {
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         assert!(!Path::new(&site.home()).exists());
     }
+    assert!(unharmed.try_wait().unwrap().is_none(), "another sandbox's processes are not touched");
+    drop(neighbour);
+    unharmed.wait().unwrap();
     assert!(session.wait().is_ok() && !breathes(keeper) && !breathes(strayed));
     assert_eq!(fs::read_to_string(outside.path().join("precious")).unwrap(), "kept");
     assert_eq!(fs::metadata(outside.path()).unwrap().mode() & 0o777, 0o500);
@@ -418,6 +425,7 @@ fn remove_takes_everything_and_follows_nothing() {
 #[test]
 fn prepare_is_idempotent_and_present_tells() {
     let site = Site::bare();
+    fs::set_permissions(site.dir.path(), fs::Permissions::from_mode(0o750)).unwrap();
     let prepare = site.permit("p", prepare_argv(&site.home(), None).unwrap(), |launch| launch.needs_home = false);
     let present = site.permit("q", present_argv(&site.home()).unwrap(), |launch| launch.needs_home = false);
     assert_eq!(site.run_in("dash", &present).stdout, b"");
@@ -429,7 +437,7 @@ fn prepare_is_idempotent_and_present_tells() {
         assert_eq!(fs::metadata(site.path(below)).unwrap().mode() & 0o7777, mode, "{below}");
     }
     // A root that is there keeps its mode; one that is made gets its own.
-    assert_eq!(fs::metadata(site.dir.path()).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(site.dir.path()).unwrap().mode() & 0o777, 0o750);
     let deeper = format!("{}/a/b/{}", site.dir.path().display(), site.reference);
     let permit = site.permit("p", prepare_argv(&deeper, None).unwrap(), |launch| {
         launch.home = deeper.clone();
