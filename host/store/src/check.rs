@@ -8,7 +8,10 @@ use crate::fault::Fault;
 /// this crate does not know how entries are hashed.
 pub(crate) fn everything(conn: &Connection) -> Result<(), Fault> {
     let tx = conn.unchecked_transaction()?;
-    first(&tx, "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'")?;
+    let structure: String = tx.query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))?;
+    if structure != "ok" {
+        return Err(Fault::Damaged(structure));
+    }
     first(&tx, "SELECT format('a row of %s refers to no row of %s', \"table\", parent) FROM pragma_foreign_key_check")?;
     for chain in CHAINS {
         first(&tx, chain)?;

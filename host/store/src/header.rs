@@ -6,6 +6,7 @@ use std::{fs::File, io::Read, path::Path};
 use sandboxer_model::ports::store::StoreError;
 
 use crate::{
+    creation,
     fault::{io, shown},
     migration,
 };
@@ -14,6 +15,7 @@ use crate::{
 pub(crate) const APPLICATION_ID: i32 = 0x7362_7872;
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
+const PAGE_SIZE: usize = 16;
 const USER_VERSION: usize = 60;
 const APPLICATION: usize = 68;
 const LENGTH: u64 = 100;
@@ -28,10 +30,27 @@ pub(crate) fn check(path: &Path) -> Result<(), StoreError> {
     File::open(path)
         .and_then(|file| file.take(LENGTH).read_to_end(&mut header))
         .map_err(|error| io(path, "reading its header", &error))?;
-    judge(&header).map_err(|verdict| match verdict {
+    judge(&header).and_then(|()| judge_length(path, &header)).map_err(|verdict| match verdict {
         Verdict::Foreign(why) => StoreError::Foreign { path: shown(path), why },
         Verdict::Corrupt(why) => StoreError::Corrupt { path: shown(path), why },
     })
+}
+
+/// SQLite notices missing pages, but fills one that is cut off with zeroes. While there is a log, that is as it should
+/// be: after a crash in the middle of a checkpoint the log has the page.
+fn judge_length(path: &Path, header: &[u8]) -> Result<(), Verdict> {
+    // The format writes the largest size, 65536, as 1.
+    let page = match header.get(PAGE_SIZE..PAGE_SIZE + 2) {
+        Some([0, 1]) | None => 65536,
+        Some(bytes) => bytes.iter().fold(0, |size, byte| size << 8 | u64::from(*byte)),
+    };
+    let whole = || path.metadata().is_ok_and(|found| found.len().checked_rem(page) == Some(0));
+    // Asked again after the log was missed: another process may just have moved it into the file.
+    if whole() || creation::beside(path, "-wal").exists() || whole() {
+        Ok(())
+    } else {
+        Err(Verdict::Corrupt("it ends within a page".to_owned()))
+    }
 }
 
 /// What version numbers say about a store.

@@ -56,11 +56,19 @@ impl Context {
     }
 }
 
-/// A thread with a connection and a queue.
+/// A thread with a connection and a queue, started by the first job: a process that only asks one question should not
+/// pay for a thread that writes.
 pub(crate) struct Lane<J> {
-    /// Taken to end the thread.
-    queue: Mutex<Option<Sender<J>>>,
-    thread: Option<JoinHandle<()>>,
+    stage: Mutex<Stage<J>>,
+}
+
+/// What a thread does with its queue.
+type Work<J> = Box<dyn FnOnce(Receiver<J>) + Send>;
+
+enum Stage<J> {
+    Idle { name: &'static str, work: Work<J> },
+    Running { queue: Sender<J>, thread: JoinHandle<()> },
+    Ended,
 }
 
 /// A unit of work for the writer.
@@ -70,37 +78,46 @@ pub(crate) type Write = Box<dyn Unit>;
 pub(crate) type Read = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
 
 impl<J: Send + 'static> Lane<J> {
-    fn start(name: &str, work: impl FnOnce(Receiver<J>) + Send + 'static) -> Result<Self, StoreError> {
-        let (queue, jobs) = channel();
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(jobs))
-            .map_err(|error| StoreError::Internal(format!("the thread {name} cannot be started: {error}")))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Some(thread) })
+    fn idle(name: &'static str, work: impl FnOnce(Receiver<J>) + Send + 'static) -> Self {
+        Self { stage: Mutex::new(Stage::Idle { name, work: Box::new(work) }) }
     }
 
-    /// Queues a job; one that cannot be queued is dropped, and its caller learns that from its channel.
-    fn queue(&self, job: J) {
-        if let Some(queue) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+    /// Queues a job. One that cannot be queued is dropped, and its caller learns that from its channel.
+    fn queue(&self, job: J) -> Result<(), StoreError> {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        *stage = match std::mem::replace(&mut *stage, Stage::Ended) {
+            Stage::Idle { name, work } => {
+                let (queue, jobs) = channel();
+                let thread = std::thread::Builder::new()
+                    .name(name.to_owned())
+                    .spawn(move || work(jobs))
+                    .map_err(|error| StoreError::Internal(format!("the thread {name} cannot be started: {error}")))?;
+                Stage::Running { queue, thread }
+            }
+            going @ (Stage::Running { .. } | Stage::Ended) => going,
+        };
+        if let Stage::Running { queue, .. } = &*stage {
             let _ = queue.send(job);
         }
+        Ok(())
     }
 }
 
 impl<J> Drop for Lane<J> {
     /// Waits until what is queued is done and the connection is closed.
     fn drop(&mut self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = self.thread.take() {
+        let stage = self.stage.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Stage::Running { queue, thread } = std::mem::replace(stage, Stage::Ended) {
+            drop(queue);
             let _ = thread.join();
         }
     }
 }
 
 impl Lane<Read> {
-    /// Starts the reader on a connection that is open.
-    pub(crate) fn reader(context: Arc<Context>, conn: Connection) -> Result<Self, StoreError> {
-        Self::start("store-read", move |jobs| {
+    /// The reader, on a connection that is open.
+    pub(crate) fn reader(context: Arc<Context>, conn: Connection) -> Self {
+        Self::idle("store-read", move |jobs| {
             for job in jobs {
                 job(context.still_there().map(|()| &conn));
             }
@@ -118,15 +135,15 @@ impl Lane<Read> {
         self.queue(Box::new(move |conn| {
             let result = conn.and_then(|conn| work(conn).map_err(|fault| fault.at(&context.path)));
             let _ = reply.send(result);
-        }));
+        }))?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Internal("the reading thread has ended".to_owned())))
     }
 }
 
 impl Lane<Write> {
-    /// Starts the writer; it opens its connection with the first job.
-    pub(crate) fn writer(context: Arc<Context>) -> Result<Self, StoreError> {
-        Self::start("store-write", move |jobs| {
+    /// The writer, which opens its connection with the first job.
+    pub(crate) fn writer(context: Arc<Context>) -> Self {
+        Self::idle("store-write", move |jobs| {
             let mut conn = None;
             while let Ok(first) = jobs.recv() {
                 let mut batch = vec![first];
@@ -150,7 +167,7 @@ impl Lane<Write> {
         work: impl FnMut(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Box::new(Queued { method, work, done: None, reply }));
+        self.queue(Box::new(Queued { method, work, done: None, reply }))?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Internal("the writing thread has ended".to_owned())))
     }
 }

@@ -23,6 +23,9 @@ const MOST_FOUND: u32 = 8;
 
 /// Opens a sandbox: its row, its create operation, its first event, its chain.
 pub(crate) fn open(tx: &Tx<'_>, new: &NewSandbox, opened: &Body, worker: &Worker) -> Result<(Sandbox, Claim), Fault> {
+    if !matches!(opened, Body::Opened { .. }) {
+        return Err(Fault::internal("only `opened` begins a chain"));
+    }
     if let Some(name) = &new.name {
         refuse_taken(tx, new, name)?;
     }

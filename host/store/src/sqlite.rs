@@ -73,8 +73,8 @@ impl SqliteStore {
         let installation = identify(&conn, &path, &*sealer)?;
         let context = Arc::new(Context { path, file: registration.file(), sealer, milestones });
         Ok(Self {
-            writer: Lane::writer(Arc::clone(&context))?,
-            reader: Lane::reader(Arc::clone(&context), conn)?,
+            writer: Lane::writer(Arc::clone(&context)),
+            reader: Lane::reader(Arc::clone(&context), conn),
             context,
             installation,
             _registration: registration,
