@@ -45,6 +45,10 @@ pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Connection, StoreErr
     if conn.is_readonly("main").map_err(|error| translate(&error, path))? {
         return Err(unavailable(path, "opening it", "it is read-only"));
     }
+    match purpose {
+        Purpose::Build | Purpose::Write => log_ahead(&conn, path)?,
+        Purpose::Read => {}
+    }
     Ok(conn)
 }
 
@@ -63,11 +67,23 @@ fn configured(path: &Path, purpose: Purpose) -> rusqlite::Result<Connection> {
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;")?;
     match purpose {
         Purpose::Build | Purpose::Write => {
-            conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 8388608;")?;
+            conn.execute_batch("PRAGMA journal_size_limit = 8388608;")?;
         }
         Purpose::Read => conn.execute_batch("PRAGMA query_only = ON;")?,
     }
     Ok(conn)
+}
+
+/// Makes sure of the write-ahead log. Where a file system cannot share memory, SQLite keeps the old mode and only says
+/// so in its answer.
+fn log_ahead(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let mode: String =
+        conn.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0)).map_err(|error| translate(&error, path))?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(unavailable(path, "opening its log", format!("the file system only allows the mode `{mode}`")))
+    }
 }
 
 /// Waits with short, uneven pauses. SQLite's own handler grows its pauses to 100 ms, so that under steady load from

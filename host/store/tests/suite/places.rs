@@ -133,7 +133,8 @@ async fn a_full_disk_refuses_a_new_store_and_leaves_nothing() {
         for pages in [0, 1, 2, 4, 8, 12, 16] {
             fs::write(&filler, vec![0; (64 - pages) * 4096]).unwrap();
             let error = fixture::open(&path).unwrap_err();
-            assert_eq!(error, StoreError::Full { path: error_path(&error) }, "{pages} pages");
+            let named = matches!(&error, StoreError::Full { path } if path.starts_with(&root));
+            assert!(named, "{pages} pages: {error:?}");
             assert_eq!(fixture::content(Path::new(&root)).into_keys().collect::<Vec<_>>(), ["filler"], "{pages} pages");
         }
         fs::remove_file(filler).unwrap();
@@ -148,13 +149,6 @@ async fn a_full_disk_refuses_a_new_store_and_leaves_nothing() {
         &format!("mount -t tmpfs -o size=256k tmpfs '{root}'"),
     );
     assert!(file.content().is_empty(), "the mount was the other process's own");
-}
-
-fn error_path(error: &StoreError) -> String {
-    match error {
-        StoreError::Full { path } => path.clone(),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test]
@@ -254,7 +248,8 @@ async fn a_second_store_in_the_process_does_not_drop_the_locks_of_the_first() {
     drop(second);
     assert!(locks() > 0, "closing the second dropped the locks of the first");
     first.progress(&claim, "on").await.unwrap();
-    drop(first);
+    // The control: what reading the header a second time would have done.
+    drop(fs::File::open(file.path()).unwrap());
     assert_eq!(locks(), 0);
 }
 

@@ -33,7 +33,7 @@ pub async fn opening_writes_all_or_nothing<F: Fixture>(fixture: &F) {
     let picture = Picture::of(&fixture.store(), &sandbox.id).await;
     assert_eq!(picture.sandbox, sandbox, "another process reads what the opener was told");
     assert_eq!(picture.story(), [("state", "requested", 1, "asked for")]);
-    assert_eq!(fixture.verify(&picture.entries, picture.head.as_ref()), [body.clone()]);
+    assert_eq!(fixture.verify(&picture.entries, picture.head.as_ref()), std::slice::from_ref(&body));
     let operation = picture.operation.clone().unwrap();
     assert_eq!((operation.id, operation.owner.as_str(), operation.held), (claim.operation, "w1", true));
     assert_eq!(operation.lease_until, claim.lease_until);
