@@ -4,14 +4,16 @@
 //! The guests are a workspace of their own with a target directory of their own, shared by every profile and every
 //! selection of packages: under `OUT_DIR` each of them would compile the guests again.
 
+#[path = "guests.rs"]
+mod guests;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
 
-const GUESTS: [&str; 2] = ["canary", "bubblewrap"];
-const TARGET: &str = "wasm32-wasip2";
+use guests::GUESTS;
 
 fn main() -> ExitCode {
     match build() {
@@ -25,14 +27,13 @@ fn main() -> ExitCode {
 
 fn build() -> Result<(), String> {
     let root = directory("CARGO_MANIFEST_DIR")?.join("../..").canonicalize().map_err(|error| error.to_string())?;
-    let guests = root.join("extensions-wasm");
-    watch(&root, &guests);
+    watch(&root);
     let out = directory("OUT_DIR")?;
     let target = target_directory(&out)?.join("guests");
-    compile(&root, &guests, &target)?;
+    guests::compile(&root, &target)?;
     let mut bundled = String::from("&[\n");
     for name in GUESTS {
-        let built = target.join(TARGET).join("release").join(format!("{name}.wasm"));
+        let built = guests::built(&target, name);
         let kept = out.join(format!("{name}.wasm"));
         fs::copy(&built, &kept).map_err(|error| format!("{} cannot be copied: {error}", built.display()))?;
         bundled.push_str(&format!("    Bundled {{ name: {name:?}, component: include_bytes!({kept:?}) }},\n"));
@@ -54,9 +55,11 @@ fn target_directory(out: &Path) -> Result<PathBuf, String> {
 }
 
 /// What the guests are made of.
-fn watch(root: &Path, guests: &Path) {
+fn watch(root: &Path) {
+    let guests = root.join("extensions-wasm");
     let mut watched = vec![
         PathBuf::from("build.rs"),
+        PathBuf::from("guests.rs"),
         root.join("wit"),
         root.join("rust-toolchain.toml"),
         guests.join("Cargo.toml"),
@@ -69,65 +72,4 @@ fn watch(root: &Path, guests: &Path) {
     for path in watched {
         println!("cargo::rerun-if-changed={}", path.display());
     }
-}
-
-fn compile(root: &Path, guests: &Path, target: &Path) -> Result<(), String> {
-    let cargo = env::var_os("CARGO").ok_or("cargo did not set CARGO")?;
-    let mut command = Command::new(cargo);
-    command.current_dir(guests).args(["build", "--release", "--locked", "--quiet", "--target", TARGET]);
-    for name in GUESTS {
-        command.args(["--package", name]);
-    }
-    command.arg("--target-dir").arg(target);
-    for (name, _) in env::vars_os() {
-        if name.to_str().is_none_or(|name| !passes(name)) {
-            command.env_remove(name);
-        }
-    }
-    // Where the sources lie must not show in the component, whose digest people approve.
-    command.env("RUSTFLAGS", remapped(root)?);
-    let output = command.output().map_err(|error| format!("cargo cannot be started: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let missing = ["target may not be installed", "can't find crate for `core`", "can't find crate for `std`"];
-    if missing.iter().any(|sign| said.contains(sign)) {
-        return Err(format!(
-            "the bundled extensions need the target {TARGET}, which is not installed; install it with\n\n    rustup target add {TARGET}\n"
-        ));
-    }
-    Err(format!("the bundled extensions do not compile:\n{said}"))
-}
-
-/// What cargo sets for this build script describes the host's build and would be taken for the guests'.
-fn passes(name: &str) -> bool {
-    const KEPT: [&str; 4] = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_OFFLINE", "CARGO_TERM_COLOR"];
-    const PREFIXES: [&str; 6] = ["CARGO", "RUSTC", "RUSTFLAGS", "RUSTDOC", "DEP_", "CFLAGS"];
-    const NAMES: [&str; 11] = [
-        "CC",
-        "AR",
-        "TARGET",
-        "HOST",
-        "OUT_DIR",
-        "OPT_LEVEL",
-        "DEBUG",
-        "PROFILE",
-        "NUM_JOBS",
-        "LLVM_PROFILE_FILE",
-        "CLIPPY_ARGS",
-    ];
-    KEPT.contains(&name) || !(NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-}
-
-fn remapped(root: &Path) -> Result<String, String> {
-    let cargo_home = match env::var_os("CARGO_HOME") {
-        Some(home) => PathBuf::from(home),
-        None => directory("HOME")?.join(".cargo"),
-    };
-    let of = |path: &Path, name: &str| match path.to_str() {
-        Some(text) if !text.contains(char::is_whitespace) => Ok(format!("--remap-path-prefix={text}={name}")),
-        Some(_) | None => Err(format!("{} holds a space; move it to a path without one", path.display())),
-    };
-    Ok(format!("{} {}", of(root, "/sandboxer")?, of(&cargo_home, "/cargo")?))
 }

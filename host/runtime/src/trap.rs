@@ -49,7 +49,7 @@ pub(crate) fn died_of(error: &wasmtime::Error, last_words: Option<&str>) -> Hook
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => limit(Limit::Stack, "calls nest too deeply"),
         Some(Trap::Interrupt) => limit(Limit::Time, "it was interrupted"),
-        Some(trap) => trapped(&trap.to_string(), last_words),
+        Some(trap) => trapped(trap.to_string().trim_start_matches("wasm trap: "), last_words),
         None => match reason(error) {
             // Errors that wasmtime gives no type to; a test for each notices when the words change.
             reason if reason.contains("fuel allocated for hostcalls") => {
