@@ -54,8 +54,8 @@ pub enum Asked<'a> {
 pub enum WorkspaceCall {
     /// Makes the sandbox's directory.
     Prepare,
-    /// Takes a tar stream into the workspace, or into a directory beneath it.
-    Unpack(Option<String>),
+    /// Takes a tar stream into the workspace.
+    Unpack,
     /// Whether the sandbox's directory is there.
     Present,
     /// Stops what runs in the sandbox's name and removes its directory.
@@ -66,7 +66,7 @@ impl WorkspaceCall {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Prepare => "workspace.prepare",
-            Self::Unpack(_) => "workspace.unpack",
+            Self::Unpack => "workspace.unpack",
             Self::Present => "workspace.present",
             Self::Remove => "workspace.remove",
         }

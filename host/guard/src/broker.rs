@@ -1,11 +1,12 @@
 //! The port behind the choke point: what brokers implement. Every method takes a [`Permit`], which only
 //! [`Guard::authorize`](crate::Guard) makes, so a broker cannot be asked to do what was not checked and written down.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sandboxer_model::{
     call::{CallError, CallOutput, JobStatus},
+    plan::Upload,
     ports::stream::Stream,
 };
 
@@ -37,7 +38,7 @@ pub trait SshBroker: Send + Sync {
     async fn stream(&self, permit: Permit) -> Result<Stream, CallError>;
 
     /// Sends a directory's or a file's content to the permitted command as a tar stream.
-    async fn upload(&self, permit: Permit, source: &Path) -> Result<Transferred, CallError>;
+    async fn upload(&self, permit: Permit, upload: &Upload) -> Result<Transferred, CallError>;
 }
 
 #[async_trait]
@@ -54,7 +55,7 @@ impl<T: SshBroker + ?Sized> SshBroker for Arc<T> {
     async fn stream(&self, permit: Permit) -> Result<Stream, CallError> {
         (**self).stream(permit).await
     }
-    async fn upload(&self, permit: Permit, source: &Path) -> Result<Transferred, CallError> {
-        (**self).upload(permit, source).await
+    async fn upload(&self, permit: Permit, upload: &Upload) -> Result<Transferred, CallError> {
+        (**self).upload(permit, upload).await
     }
 }

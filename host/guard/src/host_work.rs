@@ -1,11 +1,10 @@
 //! What the host does by itself, through the same choke point: the workspace, and removal that needs no adapter.
 
-use std::path::Path;
-
 use sandboxer_model::{
     call::{CallError, CallOutput},
     id::Slot,
     ledger::OutcomeResult,
+    plan::Upload,
 };
 
 use crate::{
@@ -38,14 +37,9 @@ impl Guard {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn fill_workspace(
-        &self,
-        occasion: &Occasion,
-        source: &Path,
-        below: Option<String>,
-    ) -> Result<Transferred, CallError> {
-        let (permit, receipt) = self.authorize(occasion, Asked::Workspace(WorkspaceCall::Unpack(below))).await?;
-        match self.broker().upload(permit, source).await {
+    pub async fn fill_workspace(&self, occasion: &Occasion, upload: &Upload) -> Result<Transferred, CallError> {
+        let (permit, receipt) = self.authorize(occasion, Asked::Workspace(WorkspaceCall::Unpack)).await?;
+        match self.broker().upload(permit, upload).await {
             Ok(moved) => {
                 let exit = sandboxer_model::call::Exit::Status(0);
                 self.settle(receipt, OutcomeResult::Exited { exit }, (moved.bytes, 0), None).await?;

@@ -198,7 +198,7 @@ fn check_workspace(occasion: &Occasion, call: &WorkspaceCall) -> Result<Checked,
     let warrant = &occasion.warrant;
     let plan = warrant.plan();
     let allowed: &[Phase] = match call {
-        WorkspaceCall::Prepare | WorkspaceCall::Unpack(_) => &[Phase::Provision],
+        WorkspaceCall::Prepare | WorkspaceCall::Unpack => &[Phase::Provision],
         WorkspaceCall::Present | WorkspaceCall::Remove => &[Phase::Teardown],
     };
     if !allowed.contains(&occasion.phase) {
@@ -209,19 +209,13 @@ fn check_workspace(occasion: &Occasion, call: &WorkspaceCall) -> Result<Checked,
     let refused = |error: far_side::QuoteError| CallError::Invalid(error.to_string());
     let (argv, resource) = match call {
         WorkspaceCall::Prepare => (far_side::prepare_argv(&home, owner).map_err(refused)?, Some(ResourceState::Intent)),
-        WorkspaceCall::Unpack(below) => {
-            if let Some(below) = below {
-                hole::check(&hole::HoleType::RelativePath {}, &sandboxer_model::call::Value::Text(below.clone()))
-                    .map_err(CallError::Invalid)?;
-            }
-            (far_side::unpack_argv(below.as_deref()).map_err(refused)?, None)
-        }
+        WorkspaceCall::Unpack => (far_side::unpack_argv(None).map_err(refused)?, None),
         WorkspaceCall::Present => (far_side::present_argv(&home).map_err(refused)?, None),
         WorkspaceCall::Remove => {
             (far_side::remove_argv(&home, plan.reference.as_str()).map_err(refused)?, Some(ResourceState::Deleting))
         }
     };
-    let streamed = matches!(call, WorkspaceCall::Unpack(_));
+    let streamed = matches!(call, WorkspaceCall::Unpack);
     let slot = workspace_slot()?;
     let terms = Terms {
         host: plan.host.clone(),

@@ -24,7 +24,11 @@ pub struct InputSpec {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum InputKind {
     /// A directory of the consumer's machine; its files go into the workspace.
-    Directory,
+    Directory {
+        /// The enum input that says `include` when files that `.gitignore` excludes go too; never, when absent.
+        #[serde(rename = "ignored-files")]
+        ignored_files: Option<Symbol>,
+    },
     /// A file of the consumer's machine; it goes into the workspace under its own name.
     File,
     /// A line of text without control characters, at most `max-length` bytes, matching `pattern` from end to end.
@@ -69,6 +73,7 @@ struct RawInput {
     min: Option<i64>,
     max: Option<i64>,
     values: Option<Vec<String>>,
+    ignored_files: Option<Symbol>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]
@@ -101,6 +106,7 @@ impl TryFrom<RawInput> for InputSpec {
         stray(raw.max_length.is_some() && !textual, "max-length")?;
         stray(raw.min.is_some() && !counted, "min")?;
         stray(raw.max.is_some() && !counted, "max")?;
+        stray(raw.ignored_files.is_some() && raw.r#type != RawKind::Directory, "ignored-files")?;
         stray(raw.values.is_some() && raw.r#type != RawKind::Enum, "values")?;
         let text = |default: Option<RawDefault>| match default {
             None => Ok(None),
@@ -110,7 +116,11 @@ impl TryFrom<RawInput> for InputSpec {
         let kind = match raw.r#type {
             RawKind::Directory | RawKind::File => {
                 stray(raw.default.is_some(), "default")?;
-                if raw.r#type == RawKind::File { InputKind::File } else { InputKind::Directory }
+                if raw.r#type == RawKind::File {
+                    InputKind::File
+                } else {
+                    InputKind::Directory { ignored_files: raw.ignored_files }
+                }
             }
             RawKind::String => {
                 InputKind::String { default: text(raw.default)?, pattern: raw.pattern, max_length: raw.max_length }
@@ -166,7 +176,7 @@ impl InputKind {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Directory => "directory",
+            Self::Directory { .. } => "directory",
             Self::File => "file",
             Self::String { .. } => "string",
             Self::Integer { .. } => "integer",
@@ -178,7 +188,7 @@ impl InputKind {
     #[must_use]
     pub fn default_value(&self) -> Option<InputValue> {
         match self {
-            Self::Directory | Self::File => None,
+            Self::Directory { .. } | Self::File => None,
             Self::String { default, .. } => default.clone().map(InputValue::String),
             Self::Integer { default, .. } => default.map(InputValue::Integer),
             Self::Enum { default, .. } => default.clone().map(InputValue::Enum),
@@ -194,8 +204,8 @@ impl InputKind {
             return Err("holds a NUL byte".to_owned());
         }
         match self {
-            Self::Directory | Self::File if text.is_empty() => Err("is empty, but a path is needed".to_owned()),
-            Self::Directory => Ok(InputValue::Directory(text.to_owned())),
+            Self::Directory { .. } | Self::File if text.is_empty() => Err("is empty, but a path is needed".to_owned()),
+            Self::Directory { .. } => Ok(InputValue::Directory(text.to_owned())),
             Self::File => Ok(InputValue::File(text.to_owned())),
             Self::String { pattern, max_length, .. } => {
                 let max = max_length.unwrap_or(1024);
@@ -238,7 +248,7 @@ impl InputKind {
     /// A sentence that says what is wrong with the declaration.
     pub fn check(&self) -> Result<(), String> {
         match self {
-            Self::Directory | Self::File => Ok(()),
+            Self::Directory { .. } | Self::File => Ok(()),
             Self::String { pattern, default, .. } => {
                 if let Some(pattern) = pattern {
                     regex::Regex::new(pattern).map_err(|error| format!("its pattern does not compile: {error}"))?;
@@ -326,7 +336,7 @@ mod tests {
     fn declared() -> BTreeMap<Symbol, InputSpec> {
         let spec = |kind, required| InputSpec { kind, required, help: "help".to_owned() };
         [
-            ("dir", spec(InputKind::Directory, true)),
+            ("dir", spec(InputKind::Directory { ignored_files: None }, true)),
             ("n", spec(InputKind::Integer { default: Some(3), min: 1, max: 9 }, false)),
             (
                 "net",

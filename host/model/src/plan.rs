@@ -1,7 +1,7 @@
 //! The plan: everything that is decided when a sandbox is asked for. It is frozen in the sandbox's row, so that a worker
 //! that takes over after a crash, and the host that tears down without the adapter, decide nothing anew.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub struct Plan {
     pub grants: BTreeMap<Symbol, Grant>,
     /// The resolved inputs.
     pub inputs: BTreeMap<Symbol, InputValue>,
+    /// What goes into the workspace, in this order.
+    pub uploads: Vec<Upload>,
     /// The placement host.
     pub host: HostName,
     /// What was found on the placement host.
@@ -52,6 +54,18 @@ impl Plan {
     pub fn extension_title(&self) -> String {
         format!("ext.{}@{}", self.extension, self.extension_version)
     }
+}
+
+/// A directory or a file of the consumer's machine that goes into the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upload {
+    /// The input that names it.
+    pub input: Symbol,
+    /// Where it lies: an absolute path.
+    pub source: PathBuf,
+    /// Whether a directory's files that `.gitignore` excludes go too.
+    pub include_ignored: bool,
 }
 
 /// What one profile gives one extension under one name.

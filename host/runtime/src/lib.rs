@@ -14,6 +14,8 @@ mod engine;
 mod imports;
 mod instance;
 mod journal;
+#[doc(hidden)]
+pub mod measuring;
 mod settings;
 mod text;
 mod ticker;

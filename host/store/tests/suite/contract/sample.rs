@@ -51,6 +51,7 @@ pub async fn new<S: Store>(store: &S) -> NewSandbox {
                 sandbox_uid: None,
                 programs: BTreeMap::from([("host.up".to_owned(), vec!["docker".to_owned(), "compose".to_owned()])]),
             },
+            uploads: Vec::new(),
             ready_within_s: 60,
         },
         reason: "asked for".to_owned(),

@@ -1,0 +1,6 @@
+mod crash;
+mod errors;
+mod floors;
+mod isolation;
+mod session;
+mod streams;
