@@ -8,16 +8,16 @@ use std::{
 };
 
 /// The bundled guests.
-pub const GUESTS: [&str; 2] = ["canary", "bubblewrap"];
+pub(crate) const GUESTS: [&str; 2] = ["canary", "bubblewrap"];
 const TARGET: &str = "wasm32-wasip2";
 
 /// Where a compiled guest lies.
-pub fn built(target: &Path, name: &str) -> PathBuf {
+pub(crate) fn built(target: &Path, name: &str) -> PathBuf {
     target.join(TARGET).join("release").join(format!("{name}.wasm"))
 }
 
 /// Compiles all of them into this target directory.
-pub fn compile(root: &Path, target: &Path) -> Result<(), String> {
+pub(crate) fn compile(root: &Path, target: &Path) -> Result<(), String> {
     let cargo = env::var_os("CARGO").ok_or("cargo did not set CARGO")?;
     let mut command = Command::new(cargo);
     command.current_dir(root.join("extensions-wasm")).args([

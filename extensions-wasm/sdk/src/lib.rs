@@ -7,13 +7,16 @@
 //! component that imports them is refused.
 //!
 //! ```no_run
+//! # // There is no manifest beside this example.
+//! # macro_rules! export { ($adapter:ident) => {} }
 //! use sandboxer_sdk::{Arguments, Error, Lifecycle, Readiness, Sandbox, ssh};
 //!
 //! struct Greeter;
 //!
 //! impl Lifecycle for Greeter {
 //!     fn provision(sandbox: Sandbox) -> Result<(), Error> {
-//!         ssh::open("host")?.run_ok("greet", &Arguments::new().text("name", sandbox.reference))?;
+//!         let arguments = Arguments::new().text("name", sandbox.reference);
+//!         ssh::open("host")?.run_ok("greet", &arguments)?;
 //!         Ok(())
 //!     }
 //!     fn wait_ready(_: Sandbox) -> Result<Readiness, Error> {
@@ -23,8 +26,6 @@
 //!         Ok(())
 //!     }
 //! }
-//! # macro_rules! export { ($($t:tt)*) => {} }
-//! # mod sandboxer_sdk_ { }
 //! export!(Greeter);
 //! ```
 //!

@@ -62,3 +62,28 @@ impl fmt::Display for Exit {
 fn first_line(text: &str) -> String {
     text.trim().lines().next().unwrap_or_default().trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(exit: Exit, stdout: &str, stderr: &str) -> Output {
+        Output { exit, stdout: stdout.into(), stderr: stderr.into(), truncated: false }
+    }
+
+    #[test]
+    fn a_failure_says_how_it_ended_and_what_was_said_first() {
+        let said = output(Exit::Status(2), "", "\n  no space left \nmore\n").failure("write");
+        assert!(matches!(said, Error::Failed(text) if text == "`write` ended with exit status 2: no space left"));
+        let silent = output(Exit::Signal(9), "out", "").failure("write");
+        assert!(matches!(silent, Error::Failed(text) if text == "`write` ended with signal 9"));
+    }
+
+    #[test]
+    fn the_first_line_is_trimmed_and_never_missing() {
+        assert_eq!(output(Exit::Status(0), " one \ntwo\n", "").first_line(), "one");
+        assert_eq!(output(Exit::Status(0), "", "").first_line(), "");
+        assert!(output(Exit::Status(0), "", "").success());
+        assert!(!output(Exit::Signal(0), "", "").success());
+    }
+}

@@ -8,8 +8,6 @@ mod outline;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
 use sandboxer_model::id::Digest;
 use sha2::{Digest as _, Sha256};
 use wasmparser::{
@@ -333,11 +331,4 @@ fn manifest(outline: &Outline<'_>) -> Result<String, ComponentRefused> {
 fn one_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(300).collect()
-}
-
-/// The interfaces that may be imported, for documentation and for `extension inspect`.
-#[must_use]
-pub fn offered() -> BTreeSet<String> {
-    let own = Capability::ALL.map(|capability| format!("{PACKAGE}/{}@{VERSION}", capability.as_str()));
-    own.into_iter().chain(WASI.iter().map(|name| format!("{name}@0.2.{WASI_PATCH}"))).collect()
 }

@@ -1,7 +1,15 @@
 //! What an adapter's call costs, beside bare wasmtime on the same component and engine settings; and what the first call
 //! of a process costs on top. `cargo bench -p sandboxer-runtime`.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "benchmarks")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "benchmarks"
+)]
 
 #[path = "../../cli/guests.rs"]
 mod build;
@@ -77,7 +85,9 @@ fn calls(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("process start");
-    group.bench_function("inspect a component", |bencher| bencher.iter(|| component::inspect(black_box(&bytes)).unwrap()));
+    group.bench_function("inspect a component", |bencher| {
+        bencher.iter(|| component::inspect(black_box(&bytes)).unwrap())
+    });
     group.bench_function("engine and cached component", |bencher| {
         bencher.to_async(&tokio).iter(async || runtime(directory.path(), &bytes).prepare(&digest).await.unwrap());
     });

@@ -48,8 +48,10 @@ pub(crate) async fn compile(
     };
     let (status, compiled, words) = talked.map_err(internal("the compiler cannot be talked to"))?;
     let words = text::line(&String::from_utf8_lossy(&words), 300);
+    if compiled.len() as u64 >= artifact::MAX_SIZE {
+        return Err(over("its compiled form is too large".to_owned()));
+    }
     match outcome(status, limits) {
-        Ok(()) if compiled.len() as u64 >= artifact::MAX_SIZE => Err(over("its compiled form is too large".to_owned())),
         Ok(()) => Ok(compiled),
         Err(HookError::Refused(_)) => Err(HookError::Refused(format!("it does not compile: {words}"))),
         Err(HookError::Internal(what)) => Err(HookError::Internal(format!("{what}: {words}"))),
@@ -74,7 +76,8 @@ fn outcome(status: ExitStatus, limits: &Limits) -> Result<(), HookError> {
             limits.compile_cpu,
             limits.compile_memory >> 20
         ))),
-        (code, _) => Err(HookError::Internal(format!("the compiler ended with {code:?}"))),
+        (Some(code), None) => Err(HookError::Internal(format!("the compiler ended with status {code}"))),
+        (Some(_) | None, _) => Err(HookError::Internal("the compiler ended strangely".to_owned())),
     }
 }
 

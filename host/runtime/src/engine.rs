@@ -15,6 +15,10 @@ use crate::trap::internal;
 /// Address space that is reserved for a memory. Guests get less than this, so memories never move.
 const RESERVATION: u64 = 128 << 20;
 
+/// Bytes of stack for host functions, which run on the guest's stack above the guest's own share: as much as a thread of
+/// the standard library has. Only what is touched costs anything.
+const HOST_STACK: usize = 2 << 20;
+
 /// An engine for compiling and running guests. `stack` is no part of the compiled form.
 pub(crate) fn engine(stack: usize) -> Result<Engine, HookError> {
     let mut config = Config::new();
@@ -22,7 +26,7 @@ pub(crate) fn engine(stack: usize) -> Result<Engine, HookError> {
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(stack)
-        .async_stack_size(stack + (512 << 10))
+        .async_stack_size(stack + HOST_STACK)
         .memory_reservation(RESERVATION)
         .memory_reservation_for_growth(0)
         .memory_guard_size(64 << 10)
@@ -49,9 +53,11 @@ fn features(config: &mut Config) {
         .wasm_component_model(true);
 }
 
-/// What compiled components of this engine are filed under: a hash of all that the compiled form depends on.
+/// What compiled components of this engine are filed under: a hash of all that the compiled form depends on, and of our
+/// own version, whose rules a component passed before it was compiled.
 pub(crate) fn compatibility(engine: &Engine) -> [u8; 32] {
     let mut hasher = Sha256Hasher(Sha256::new());
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.0.finalize().into()
 }

@@ -119,23 +119,25 @@ impl Runtime {
     }
 
     async fn load(&self, machine: &Machine, digest: &Digest) -> Result<Loaded, HookError> {
-        let artifact = match self.cache.find(digest, &machine.compatibility) {
-            Some(artifact) => artifact,
-            None => self.compile(machine, digest).await?,
-        };
-        machine.link(&artifact)
+        if let Some(artifact) = self.cache.find(digest, &machine.compatibility) {
+            match machine.link(&artifact) {
+                Ok(loaded) => return Ok(loaded),
+                Err(why) => tracing::warn!("a compiled component does not load and is compiled again: {why}"),
+            }
+        }
+        let mut artifact = self.compile(digest).await?;
+        let loaded = machine.link(&artifact)?;
+        self.cache.keep(&mut artifact, digest, &machine.compatibility);
+        Ok(loaded)
     }
 
-    async fn compile(&self, machine: &Machine, digest: &Digest) -> Result<Artifact, HookError> {
+    async fn compile(&self, digest: &Digest) -> Result<Artifact, HookError> {
         let bytes = self.components.bytes(digest).map_err(HookError::Refused)?;
         if component::digest(&bytes) != *digest {
             return Err(HookError::Refused(format!("its bytes do not have the digest {digest}")));
         }
         inspect(&bytes)?;
-        let compiled = compile::compile(&self.settings.compiler, &self.settings.limits, &bytes).await?;
-        let mut artifact = Artifact::compiled(compiled);
-        self.cache.keep(&mut artifact, digest, &machine.compatibility);
-        Ok(artifact)
+        compile::compile(&self.settings.compiler, &self.settings.limits, &bytes).await.map(Artifact::compiled)
     }
 
     /// Runs one hook in a fresh instance, and throws the instance away.

@@ -138,8 +138,12 @@ async fn a_compiler_that_hangs_dies_or_lies() {
         matches!(&result, Err(HookError::Refused(why)) if why == "it does not compile: no such thing"),
         "{result:?}"
     );
-    let (result, _) = ask("cat >/dev/null; printf garbage", limits()).await;
+    let (result, directory) = ask("cat >/dev/null; printf garbage", limits()).await;
     assert!(matches!(&result, Err(HookError::Internal(_))), "{result:?}");
+    let kept = std::fs::read_dir(directory.path().join("cache")).unwrap().count();
+    assert_eq!(kept, 0, "what does not load is not kept");
+    let (result, _) = ask("cat >/dev/null; exec head -c 70000000 /dev/zero", limits()).await;
+    assert_eq!(limit(result), Limit::Compile);
     let (result, _) = ask("cat >/dev/null; exit 9", limits()).await;
     assert!(matches!(&result, Err(HookError::Internal(_))), "{result:?}");
 }

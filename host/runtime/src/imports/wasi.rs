@@ -43,7 +43,7 @@ impl WasiView for Instance {
     }
 }
 
-/// The interfaces of [`sandboxer_guard::component::offered`], and no other.
+/// The interfaces that the static inspection lets through, and no other.
 pub(crate) fn add_to_linker(linker: &mut Linker<Instance>) -> wasmtime::Result<()> {
     let l = linker;
     error::add_to_linker::<Instance, Io>(l, Instance::table)?;
