@@ -127,7 +127,7 @@ fn said(output: &CallOutput) -> String {
     if text.is_empty() { format!("it ended with {}", output.exit) } else { text.to_owned() }
 }
 
-fn job_status(output: &CallOutput) -> Result<JobStatus, CallError> {
+pub(crate) fn job_status(output: &CallOutput) -> Result<JobStatus, CallError> {
     if !output.exit.success() {
         return Err(CallError::Failed(said(output)));
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use sandboxer_guard::permit::Terminal;
 use sandboxer_model::{Error, ErrorCode, call::CallError};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    transport::{Connection, Transport},
+    transport::{Channel, Connection, Seat, Transport},
     watch::Watch,
 };
 
@@ -31,13 +32,18 @@ pub(crate) struct Control {
 /// A place for one channel on a connection.
 pub(crate) struct Place {
     control: Arc<Control>,
-    _channel: Option<OwnedSemaphorePermit>,
-    _free: Option<OwnedSemaphorePermit>,
+    seat: Seat,
 }
 
 impl Place {
-    pub(crate) fn connection(&self) -> &dyn Connection {
-        &*self.control.connection
+    fn new(control: &Arc<Control>, channel: OwnedSemaphorePermit, free: OwnedSemaphorePermit) -> Self {
+        Self { control: Arc::clone(control), seat: Some(Box::new((channel, free))) }
+    }
+
+    /// Opens its channel.
+    pub(crate) async fn open(&mut self, line: &str, terminal: Option<&Terminal>) -> Result<Channel, CallError> {
+        let seat = self.seat.take();
+        self.control.connection.open(line, terminal, seat).await
     }
 
     pub(crate) fn watch(&self) -> &Watch {
@@ -60,22 +66,28 @@ impl Host {
         controls.retain(|control| !control.connection.is_closed() && !control.watch.is_broken());
         for control in controls.iter() {
             if let Ok(channel) = Arc::clone(&control.channels).try_acquire_owned() {
-                return Ok(Place { control: Arc::clone(control), _channel: Some(channel), _free: Some(free) });
+                return Ok(Place::new(control, channel, free));
             }
         }
         let control = Arc::new(self.open().await?);
         let channel = Arc::clone(&control.channels).acquire_owned().await.map_err(closing)?;
         controls.push(Arc::clone(&control));
-        Ok(Place { control, _channel: Some(channel), _free: Some(free) })
+        Ok(Place::new(&control, channel, free))
     }
 
     /// A connection for a stream: one of its own where a stream that is not read would hold up the others.
     pub(crate) async fn own(&self) -> Result<Place, Error> {
         if self.transport.stalls() {
-            Ok(Place { control: Arc::new(self.open().await?), _channel: None, _free: None })
+            Ok(Place { control: Arc::new(self.open().await?), seat: None })
         } else {
             self.shared().await
         }
+    }
+
+    /// Forgets every control connection; what runs over them ends.
+    #[cfg(test)]
+    pub(crate) async fn disconnect(&self) {
+        self.controls.lock().await.clear();
     }
 
     async fn open(&self) -> Result<Control, Error> {

@@ -22,12 +22,12 @@ pub(crate) struct Started {
 }
 
 /// Starts an order, announced first.
-pub(crate) async fn start(place: Place, order: &Order) -> Result<Started, CallError> {
+pub(crate) async fn start(mut place: Place, order: &Order) -> Result<Started, CallError> {
     let watched = match &order.record {
         Some(record) => Some(place.watch().announce(record).await?),
         None => None,
     };
-    let channel = place.connection().open(&order.line, order.terminal.as_ref()).await?;
+    let channel = place.open(&order.line, order.terminal.as_ref()).await?;
     Ok(Started { channel, watched, place })
 }
 

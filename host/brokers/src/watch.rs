@@ -43,7 +43,7 @@ impl Watch {
     /// Opens the control stream of a connection.
     pub(crate) async fn open(connection: &dyn Connection) -> Result<Self, CallError> {
         let line = far_side::watch_line().map_err(|error| CallError::Invalid(error.to_string()))?;
-        let channel = connection.open(&line, None).await?;
+        let channel = connection.open(&line, None, None).await?;
         // Bounded by its users: each command says a handful of lines.
         let (orders, lines) = mpsc::unbounded_channel();
         let watch = Self { orders, stopping: Arc::default(), broken: Arc::default() };

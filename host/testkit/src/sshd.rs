@@ -19,11 +19,13 @@ pub struct SshdOptions {
     pub host_keys: Vec<&'static str>,
     /// Further lines of its configuration.
     pub configuration: Vec<String>,
+    /// The user that may log in, who must be there; without one the user that runs the test.
+    pub user: Option<String>,
 }
 
 impl Default for SshdOptions {
     fn default() -> Self {
-        Self { host_keys: vec!["ed25519"], configuration: Vec::new() }
+        Self { host_keys: vec!["ed25519"], configuration: Vec::new(), user: None }
     }
 }
 
@@ -34,7 +36,7 @@ pub struct Sshd {
     options: SshdOptions,
     /// The port on 127.0.0.1.
     pub port: u16,
-    /// The user that may log in: the one that runs the test.
+    /// The user that may log in.
     pub user: String,
 }
 
@@ -61,7 +63,7 @@ impl Sshd {
         new_key(&directory.path().join("user"), "ed25519")?;
         let public = directory.path().join("user.pub");
         fs::copy(&public, directory.path().join("authorized_keys")).context("the authorized keys")?;
-        let user = whoami()?;
+        let user = options.user.clone().map_or_else(whoami, Ok)?;
         let (child, port) = launch(directory.path(), &options, None)?;
         Ok(Self { child, directory, options, port, user })
     }
@@ -183,8 +185,7 @@ fn new_key(path: &Path, kind: &str) -> Result<()> {
 /// Starts the server in the foreground and waits until it answers. Another process may take the port between choosing and using it,
 /// so a few are tried.
 fn launch(directory: &Path, options: &SshdOptions, port: Option<u16>) -> Result<(Child, u16)> {
-    let server = Path::new("/usr/sbin/sshd");
-    ensure!(server.exists(), "a real SSH server is needed for this test: install openssh-server");
+    ensure!(Path::new("/usr/sbin/sshd").exists(), "a real SSH server is needed for this test: install openssh-server");
     // Where it drops its privileges to; nothing makes it outside an installed service.
     if rustix::process::getuid().is_root() {
         fs::create_dir_all("/run/sshd")?;
@@ -210,8 +211,9 @@ fn launch(directory: &Path, options: &SshdOptions, port: Option<u16>) -> Result<
         }
         let configuration = directory.join("sshd_config");
         fs::write(&configuration, text)?;
-        let mut child = Command::new(server)
-            .args(["-D", "-e", "-f"])
+        // A test that was started in the background ignores some signals, which every session would inherit.
+        let mut child = Command::new("env")
+            .args(["--default-signal", "/usr/sbin/sshd", "-D", "-e", "-f"])
             .arg(&configuration)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -24,10 +24,11 @@ use sandboxer_model::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    signal::unix::{SignalKind, signal},
 };
 
 use super::{
-    CHUNK, Channel, ChannelControl, ChannelInput, ChannelOutput, Connection, Transport,
+    CHUNK, Channel, ChannelControl, ChannelInput, ChannelOutput, Connection, Seat, Transport,
     pty::{self, Master},
 };
 use crate::settings::{PATH, Settings, find_program};
@@ -57,6 +58,7 @@ impl Transport for Local {
             let what = "this machine has no `setsid`, which is needed to run commands";
             return Err(Error::new(ErrorCode::HostUnfit, what).hint("install util-linux"));
         }
+        heed_signals();
         Ok(Arc::clone(&self.here) as _)
     }
 
@@ -71,7 +73,7 @@ impl Transport for Local {
 
 #[async_trait]
 impl Connection for Here {
-    async fn open(&self, line: &str, terminal: Option<&Terminal>) -> Result<Channel, CallError> {
+    async fn open(&self, line: &str, terminal: Option<&Terminal>, seat: Seat) -> Result<Channel, CallError> {
         let unavailable = |what: &str, error: &std::io::Error| CallError::Unavailable(format!("{what}: {error}"));
         let setsid = self.setsid.as_ref().ok_or_else(|| CallError::Unavailable("there is no `setsid`".to_owned()))?;
         let mut command = Command::new(setsid);
@@ -80,7 +82,7 @@ impl Connection for Here {
             command.args(["/bin/sh", "-c", line]);
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let child = command.spawn().map_err(|error| unavailable("cannot start a process", &error))?;
-            return piped(child);
+            return piped(child, seat);
         };
         let (master, slave) =
             pty::open(terminal.size).map_err(|error| unavailable("cannot open a terminal", &error))?;
@@ -100,6 +102,7 @@ impl Connection for Here {
                 open: true,
                 exit: None,
                 reaped: Arc::clone(&reaped),
+                _seat: seat,
             }),
             control: Arc::new(Control { leader, reaped, master: Some(master) }),
         })
@@ -110,11 +113,28 @@ impl Connection for Here {
     }
 }
 
+/// What this process ignores, because it was started in the background or under `nohup`, every command would ignore too, and no
+/// shell can undo that. A signal that is handled instead, by doing nothing, is back to its default in every child.
+fn heed_signals() {
+    static DONE: std::sync::Once = std::sync::Once::new();
+    DONE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()] {
+            if ignored >> (kind.as_raw_value() - 1) & 1 == 1 {
+                // The handler stays when the listener is dropped.
+                drop(signal(kind));
+            }
+        }
+    });
+}
+
 fn leader(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
 }
 
-fn piped(mut child: Child) -> Result<Channel, CallError> {
+fn piped(mut child: Child, seat: Seat) -> Result<Channel, CallError> {
     let leader = leader(&child);
     let missing = || CallError::Lost("a process was started without its pipes".to_owned());
     let stdin = child.stdin.take().ok_or_else(missing)?;
@@ -129,6 +149,7 @@ fn piped(mut child: Child) -> Result<Channel, CallError> {
         err: vec![0; CHUNK],
         exit: None,
         reaped: Arc::clone(&reaped),
+        _seat: seat,
     };
     Ok(Channel {
         input: Box::new(PipedInput(Some(stdin))),
@@ -167,6 +188,7 @@ struct PipedOutput {
     /// left in the background goes on writing.
     exit: Option<(Exit, usize)>,
     reaped: Arc<AtomicBool>,
+    _seat: Seat,
 }
 
 #[async_trait]
@@ -259,6 +281,7 @@ struct TerminalOutput {
     open: bool,
     exit: Option<(Exit, usize)>,
     reaped: Arc<AtomicBool>,
+    _seat: Seat,
 }
 
 #[async_trait]

@@ -34,11 +34,15 @@ pub(crate) trait Transport: Send + Sync {
 #[async_trait]
 pub(crate) trait Connection: Send + Sync {
     /// Runs a line. [`CallError::Unavailable`] when it certainly did not start, [`CallError::Lost`] when it may have.
-    async fn open(&self, line: &str, terminal: Option<&Terminal>) -> Result<Channel, CallError>;
+    /// The seat is given back once the channel takes no room on the connection any more, which may be after it was dropped.
+    async fn open(&self, line: &str, terminal: Option<&Terminal>, seat: Seat) -> Result<Channel, CallError>;
 
     /// Whether it is known to be gone.
     fn is_closed(&self) -> bool;
 }
+
+/// A channel's claim to room on its connection, held by being kept.
+pub(crate) type Seat = Option<Box<dyn Send + Sync>>;
 
 /// A running line.
 pub(crate) struct Channel {

@@ -27,7 +27,10 @@ pub(crate) fn open(size: TerminalSize) -> io::Result<(Master, OwnedFd)> {
     let name = ptsname(&master, Vec::new())?;
     let slave = open_file(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::io::ioctl_fionbio(&master, true)?;
-    #[allow(deprecated, reason = "its successor is unsafe; a `File` owns its descriptor, which is all that it asks for")]
+    #[allow(
+        deprecated,
+        reason = "its successor is unsafe; a `File` owns its descriptor, which is all that it asks for"
+    )]
     let master = Master(AsyncFd::new(File::from(master))?);
     master.resize(size)?;
     Ok((master, slave))

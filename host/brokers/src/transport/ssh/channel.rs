@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    super::{Channel, ChannelControl, ChannelInput, ChannelOutput},
+    super::{Channel, ChannelControl, ChannelInput, ChannelOutput, Seat},
     Client,
 };
 
@@ -32,6 +32,7 @@ pub(super) async fn open(
     within: Duration,
     line: &str,
     terminal: Option<&Terminal>,
+    seat: Seat,
 ) -> Result<Channel, CallError> {
     let unsent =
         |why: &dyn std::fmt::Display| CallError::Unavailable(format!("the host opens no channel for us: {why}"));
@@ -60,7 +61,7 @@ pub(super) async fn open(
     // Small: what is not taken from here stays with the library, which then stops reading from the connection.
     let (sender, events) = mpsc::channel(4);
     let (over, is_over) = watch::channel(false);
-    tokio::spawn(pump(read, sender, over));
+    tokio::spawn(pump(read, Arc::clone(&write), sender, over, seat));
     Ok(Channel {
         input: Box::new(Input { write: Arc::clone(&write), is_over: is_over.clone() }),
         output: Box::new(Output { events, exit: None }),
@@ -76,10 +77,40 @@ enum Event {
     Refused,
 }
 
-/// Hands on what the channel says, and notes its end for a writer that would otherwise wait for ever for room.
-async fn pump(mut read: ChannelReadHalf, events: mpsc::Sender<Event>, over: watch::Sender<bool>) {
+/// Hands on what the channel says, and notes its end for a writer that would otherwise wait for ever for room. When nobody listens
+/// any more it closes the channel and waits until the server has let go of it too: until then it counts among the server's sessions.
+async fn pump(
+    mut read: ChannelReadHalf,
+    write: Arc<ChannelWriteHalf<Msg>>,
+    events: mpsc::Sender<Event>,
+    over: watch::Sender<bool>,
+    seat: Seat,
+) {
+    hand_on(&mut read, &events, &over).await;
+    over.send_replace(true);
+    drop(events);
+    // A connection that is gone has closed it already.
+    let _ = write.close().await;
+    drop(write);
     while let Some(message) = read.wait().await {
+        if matches!(message, ChannelMsg::Close) {
+            break;
+        }
+    }
+    drop(seat);
+}
+
+async fn hand_on(read: &mut ChannelReadHalf, events: &mpsc::Sender<Event>, over: &watch::Sender<bool>) {
+    loop {
+        let message = tokio::select! {
+            message = read.wait() => message,
+            () = events.closed() => return,
+        };
         let event = match message {
+            None | Some(ChannelMsg::Close) => return,
+            Some(message) => message,
+        };
+        let event = match event {
             ChannelMsg::Data { data } => Event::Stdout(data.into()),
             ChannelMsg::ExtendedData { data, .. } => Event::Stderr(data.into()),
             ChannelMsg::ExitStatus { exit_status } => {
@@ -91,14 +122,12 @@ async fn pump(mut read: ChannelReadHalf, events: mpsc::Sender<Event>, over: watc
                 Event::Exit(Exit::Signal(number(&signal_name)))
             }
             ChannelMsg::Failure => Event::Refused,
-            ChannelMsg::Close => break,
             _ => continue,
         };
         if events.send(event).await.is_err() {
-            break;
+            return;
         }
     }
-    over.send_replace(true);
 }
 
 struct Input {
@@ -153,7 +182,9 @@ impl ChannelOutput for Output {
                     return Err(CallError::Unavailable("the host runs no commands for us".to_owned()));
                 }
                 None => {
-                    return Err(CallError::Lost("the connection to the host broke before the command ended".to_owned()));
+                    return Err(CallError::Lost(
+                        "the connection to the host broke before the command ended".to_owned(),
+                    ));
                 }
             }
         }

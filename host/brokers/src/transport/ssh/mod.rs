@@ -28,7 +28,7 @@ use self::{
     host_keys::{HostKeys, Verdict},
     target::Target,
 };
-use super::{Channel, Connection, Transport};
+use super::{Channel, Connection, Seat, Transport};
 use crate::{Settings, connections::HostConnection};
 
 /// A host over SSH.
@@ -126,8 +126,8 @@ struct Open {
 
 #[async_trait]
 impl Connection for Open {
-    async fn open(&self, line: &str, terminal: Option<&Terminal>) -> Result<Channel, CallError> {
-        channel::open(&self.handle, self.answer_within, line, terminal).await
+    async fn open(&self, line: &str, terminal: Option<&Terminal>, seat: Seat) -> Result<Channel, CallError> {
+        channel::open(&self.handle, self.answer_within, line, terminal, seat).await
     }
 
     fn is_closed(&self) -> bool {
