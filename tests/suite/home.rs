@@ -93,7 +93,11 @@ impl Home {
         let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{command:?} succeeded");
-        let line = text.lines().rev().find(|line| line.starts_with("{\"error\"")).unwrap_or_else(|| panic!("no error in {text}"));
+        let line = text
+            .lines()
+            .rev()
+            .find(|line| line.starts_with("{\"error\""))
+            .unwrap_or_else(|| panic!("no error in {text}"));
         let value: Value = serde_json::from_str(line).unwrap();
         (output.status.code().unwrap(), value["error"].clone())
     }

@@ -184,10 +184,10 @@ pub(crate) struct Wait {
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
     /// A variable for the program; may be given several times
-    #[arg(long, short, value_name = "NAME=VALUE")]
+    #[arg(long, short, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     pub(crate) env: Vec<String>,
     /// The directory that it starts in, relative to the workspace or absolute
-    #[arg(long, short = 'd', value_name = "DIR")]
+    #[arg(long, short = 'd', value_name = "DIR", allow_hyphen_values = true)]
     pub(crate) cwd: Option<String>,
     /// Give it a terminal (the default when standard input and output are one)
     #[arg(long, short, overrides_with = "no_tty")]

@@ -2,12 +2,12 @@
 
 /// An extension in the binary.
 #[derive(Debug, Clone, Copy)]
-pub struct Bundled {
+pub(crate) struct Bundled {
     /// Its name without `ext.`: `canary`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The component, its manifest inside.
-    pub component: &'static [u8],
+    pub(crate) component: &'static [u8],
 }
 
 /// All of them.
-pub static BUNDLED: &[Bundled] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
+pub(crate) static BUNDLED: &[Bundled] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));

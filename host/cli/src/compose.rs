@@ -5,17 +5,8 @@
 use std::{path::Path, sync::Arc};
 
 use sandboxer_brokers::Brokers;
-use sandboxer_guard::{
-    Guard,
-    component::digest,
-    key::InstallationKey,
-    ledger::LedgerSealer,
-};
-use sandboxer_model::{
-    Error, ErrorCode, Result,
-    id::Digest,
-    ports::milestones::Milestones,
-};
+use sandboxer_guard::{Guard, component::digest, key::InstallationKey, ledger::LedgerSealer};
+use sandboxer_model::{Error, ErrorCode, Result, id::Digest, ports::milestones::Milestones};
 use sandboxer_runtime::{CompilerCommand, Components, Limits, Runtime};
 use sandboxer_service::{Service, Shelf, worker};
 use sandboxer_store::SqliteStore;
@@ -57,9 +48,8 @@ pub(crate) async fn service(settings: &Settings) -> Result<Arc<Service>> {
     let brokers = brokers(settings)?;
     let guard = Arc::new(Guard::new(Arc::clone(&store) as _, Arc::clone(&brokers) as _, milestones));
     let shelf = ComponentShelf { dir: settings.components() };
-    let program = std::env::current_exe().map_err(|error| {
-        Error::new(ErrorCode::Internal, "the sandboxer binary cannot find itself").because(error)
-    })?;
+    let program = std::env::current_exe()
+        .map_err(|error| Error::new(ErrorCode::Internal, "the sandboxer binary cannot find itself").because(error))?;
     let runtime = Runtime::new(
         sandboxer_runtime::Settings {
             cache: settings.compiled(),

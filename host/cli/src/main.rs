@@ -30,7 +30,10 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == "compile-component") {
         return sandboxer_runtime::compile_child_main();
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misspoken(&error),
+    };
     log_to_stderr(cli.global.verbose);
     let wanted = cli.global.output.unwrap_or(OutputFormat::Human);
     let settings = match Settings::load(&cli.global) {
@@ -54,6 +57,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// A command line that cannot be understood, or that asks for help. A program that asked for JSON gets its error as JSON too.
+fn misspoken(error: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let json = words.iter().any(|word| word == "--output=json")
+        || words.windows(2).any(|pair| pair == ["--output", "json"])
+        || std::env::var("SANDBOXER_OUTPUT").is_ok_and(|format| format == "json");
+    if !json || !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    failure::print(&Error::new(ErrorCode::UsageInvalid, first), OutputFormat::Json, 0);
+    ExitCode::from(ErrorCode::UsageInvalid.exit_status())
+}
+
 /// Prints the error and answers the status. Where a program's own status passes through, ours must not look like one of its: it is
 /// 125, as with other tools that run programs elsewhere.
 fn failed(error: &Error, format: OutputFormat, verbose: u8, verb: &Verb) -> ExitCode {
@@ -72,7 +90,9 @@ fn log_to_stderr(verbose: u8) {
     };
     let filter = match std::env::var("SANDBOXER_LOG") {
         Ok(filter) if !filter.is_empty() => filter,
-        Ok(_) | Err(_) => format!("off,sandboxer={level},sandboxer_service={level},sandboxer_runtime={level},sandboxer_brokers={level},sandboxer_store={level}"),
+        Ok(_) | Err(_) => format!(
+            "off,sandboxer={level},sandboxer_service={level},sandboxer_runtime={level},sandboxer_brokers={level},sandboxer_store={level}"
+        ),
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))

@@ -108,7 +108,8 @@ fn xdg(variable: &str, fallback: &str) -> Result<PathBuf> {
 
 fn absolute(dir: PathBuf) -> Result<PathBuf> {
     std::path::absolute(&dir).map_err(|error| {
-        Error::new(ErrorCode::ConfigInvalid, format!("`{}` cannot be used as a directory", dir.display())).because(error)
+        Error::new(ErrorCode::ConfigInvalid, format!("`{}` cannot be used as a directory", dir.display()))
+            .because(error)
     })
 }
 
@@ -127,7 +128,8 @@ where
 }
 
 fn read_file(path: &Path) -> Result<ConfigFile> {
-    let invalid = |why: String| Error::new(ErrorCode::ConfigInvalid, format!("{} cannot be used: {why}", path.display()));
+    let invalid =
+        |why: String| Error::new(ErrorCode::ConfigInvalid, format!("{} cannot be used: {why}", path.display()));
     match std::fs::read_to_string(path) {
         Ok(text) => toml::from_str(&text).map_err(|error| invalid(error.to_string().trim().to_owned()).because(error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ConfigFile::default()),

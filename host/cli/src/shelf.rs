@@ -32,8 +32,13 @@ impl Shelf for ComponentShelf {
                 .because(error)
         })?;
         if component::digest(&bytes) != *digest {
-            return Err(Error::new(ErrorCode::ExtensionInvalid, format!("{} does not have its digest: it was changed", path.display()))
-                .hint("restore the file from a backup, or remove it and run `sandboxer create` with the same build again"));
+            return Err(Error::new(
+                ErrorCode::ExtensionInvalid,
+                format!("{} does not have its digest: it was changed", path.display()),
+            )
+            .hint(
+                "restore the file from a backup, or remove it and run `sandboxer create` with the same build again",
+            ));
         }
         Ok(bytes)
     }
@@ -44,8 +49,11 @@ impl Shelf for ComponentShelf {
         }
         let path = self.path(digest);
         let failed = |error: std::io::Error| {
-            Error::new(ErrorCode::StoreUnavailable, format!("the component cannot be kept as {}: {error}", path.display()))
-                .because(error)
+            Error::new(
+                ErrorCode::StoreUnavailable,
+                format!("the component cannot be kept as {}: {error}", path.display()),
+            )
+            .because(error)
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(failed)?;
         let draft = self.dir.join(format!("{}.{}.new", digest.hex(), std::process::id()));

@@ -28,7 +28,9 @@ pub(crate) fn on_a_terminal() -> bool {
 /// What the terminal is called, for the program inside.
 pub(crate) fn term() -> String {
     let named = |name: &String| {
-        !name.is_empty() && name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+'))
+        !name.is_empty()
+            && name.len() <= 40
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+'))
     };
     std::env::var("TERM").ok().filter(named).unwrap_or_else(|| "xterm".to_owned())
 }
@@ -60,7 +62,7 @@ impl RawTerminal {
 impl Drop for RawTerminal {
     fn drop(&mut self) {
         // Nothing can be done about a terminal that is gone.
-        drop(termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.0));
+        let _restored = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.0);
     }
 }
 

@@ -76,9 +76,8 @@ impl Calls for GuardedCalls {
         let Right::Operation(claim) = &self.occasion.right else {
             return Err(CallError::Denied("notes are written in operations only".to_owned()));
         };
-        self.guard.store().set_note(claim, key, value).await.map_err(|error| match error {
-            StoreError::NoteRefused(why) => CallError::Invalid(why),
-            other => right_error(&other),
+        self.guard.store().set_note(claim, key, value).await.map_err(|error| {
+            if let StoreError::NoteRefused(why) = error { CallError::Invalid(why) } else { right_error(&error) }
         })
     }
 

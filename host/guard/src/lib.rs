@@ -5,6 +5,8 @@
 //!
 //! Start with [`authorize`]; [`resolve`] is what it checks, [`manifest`] what it checks against.
 
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests"))]
+
 pub mod access;
 pub mod asked;
 pub mod authorize;

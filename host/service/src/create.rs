@@ -95,7 +95,8 @@ impl Service {
             ready_within_s: profile.ready_within_s,
         };
         // Fails here, before anything is written, if plan and manifest could not work together later.
-        warrant::Warrant::new(Arc::new(plan.clone()), Arc::new(manifest)).map_err(|unfit| lint::unfit(&profile, &unfit))?;
+        warrant::Warrant::new(Arc::new(plan.clone()), Arc::new(manifest))
+            .map_err(|unfit| lint::unfit(&profile, &unfit))?;
         let opened = Body::Opened {
             actor: request.actor,
             profile: plan.profile_title(),
@@ -159,9 +160,11 @@ fn uploads(profile: &Profile, inputs: &BTreeMap<Symbol, InputValue>) -> Vec<Uplo
         };
         let switch = match profile.inputs.get(name).map(|spec| &spec.kind) {
             Some(InputKind::Directory { ignored_files }) => ignored_files.as_ref(),
-            Some(InputKind::File | InputKind::String { .. } | InputKind::Integer { .. } | InputKind::Enum { .. }) | None => None,
+            Some(InputKind::File | InputKind::String { .. } | InputKind::Integer { .. } | InputKind::Enum { .. })
+            | None => None,
         };
-        let include_ignored = switch.is_some_and(|switch| inputs.get(switch) == Some(&InputValue::Enum("include".to_owned())));
+        let include_ignored =
+            switch.is_some_and(|switch| inputs.get(switch) == Some(&InputValue::Enum("include".to_owned())));
         uploads.push(Upload { input: name.clone(), source, include_ignored });
     }
     uploads
@@ -195,7 +198,10 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/'));
         if !named {
             let shown: String = key.chars().take(64).flat_map(char::escape_default).collect();
-            problems.push(Problem::new(format!("label.{shown}"), "a key has 1 to 63 letters, digits, `.`, `_`, `-` and `/`"));
+            problems.push(Problem::new(
+                format!("label.{shown}"),
+                "a key has 1 to 63 letters, digits, `.`, `_`, `-` and `/`",
+            ));
         } else if value.len() > 256 || value.chars().any(char::is_control) {
             problems.push(Problem::new(format!("label.{key}"), "a value is one line of at most 256 bytes"));
         }

@@ -103,11 +103,8 @@ impl Service {
     ) -> Result<Option<Claim>> {
         // Twice: the second time after a dead holder's lease was ended.
         for _ in 0..2 {
-            let begun = self
-                .store
-                .begin(&sandbox.id, kind, actor, reason, &self.worker)
-                .await
-                .map_err(failures::of_store)?;
+            let begun =
+                self.store.begin(&sandbox.id, kind, actor, reason, &self.worker).await.map_err(failures::of_store)?;
             match begun {
                 Begun::Claimed(claim) => return Ok(Some(claim)),
                 Begun::AlreadyDestroyed | Begun::NothingOpen => return Ok(None),

@@ -39,7 +39,9 @@ impl Service {
             Err(Interrupted::Cancelled) => {
                 Error::new(ErrorCode::Cancelled, format!("creating sandbox {} was cancelled", sandbox.id))
             }
-            Err(Interrupted::LeaseLost) => return Err(failures::of_store(sandboxer_model::ports::store::StoreError::LeaseLost)),
+            Err(Interrupted::LeaseLost) => {
+                return Err(failures::of_store(sandboxer_model::ports::store::StoreError::LeaseLost));
+            }
         };
         if error.code == ErrorCode::LeaseLost {
             return Err(error);
@@ -61,7 +63,8 @@ impl Service {
             Ok(_) => Err(error),
             Err(left) => {
                 let message = format!("{error}; and removing what was made failed: {left}");
-                Err(Error { message, ..error }.hint(format!("run `sandboxer destroy {}` once the host answers", sandbox.id)))
+                Err(Error { message, ..error }
+                    .hint(format!("run `sandboxer destroy {}` once the host answers", sandbox.id)))
             }
         }
     }
@@ -105,8 +108,7 @@ impl Service {
 
     /// A predecessor may have made things and died before it could say so: look before making anything again.
     async fn adopt(&self, sandbox: &Sandbox, claim: &Claim, warrant: &Warrant) -> Result<()> {
-        let occasion =
-            self.occasion(warrant, Right::Operation(claim.clone()), Phase::Teardown, claim.actor);
+        let occasion = self.occasion(warrant, Right::Operation(claim.clone()), Phase::Teardown, claim.actor);
         for resource in self.store.resources(&sandbox.id).await.map_err(failures::of_store)? {
             if resource.state != ResourceState::Intent || resource.slot.as_str() == "workspace" {
                 continue;

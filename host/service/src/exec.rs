@@ -61,7 +61,10 @@ fn ready(sandbox: &Sandbox) -> Result<()> {
     if sandbox.state == State::Ready {
         return Ok(());
     }
-    Err(Error::new(ErrorCode::SandboxState, format!("sandbox {} is {}, not ready: {}", sandbox.id, sandbox.state, sandbox.reason)))
+    Err(Error::new(
+        ErrorCode::SandboxState,
+        format!("sandbox {} is {}, not ready: {}", sandbox.id, sandbox.state, sandbox.reason),
+    ))
 }
 
 /// What a failed stream means to a user.

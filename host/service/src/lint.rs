@@ -83,7 +83,10 @@ fn switch_problems(profile: &Profile) -> Vec<Problem> {
         };
         let knows = match profile.inputs.get(switch).map(|spec| &spec.kind) {
             Some(InputKind::Enum { values, .. }) => values.iter().any(|word| word == "include"),
-            Some(InputKind::Directory { .. } | InputKind::File | InputKind::String { .. } | InputKind::Integer { .. }) | None => false,
+            Some(
+                InputKind::Directory { .. } | InputKind::File | InputKind::String { .. } | InputKind::Integer { .. },
+            )
+            | None => false,
         };
         if !knows {
             problems.push(Problem::new(

@@ -71,7 +71,9 @@ fn missing(manifest: &Manifest, facts: &HostFacts) -> Vec<String> {
         .cloned()
         .collect();
     missing.dedup();
-    if manifest.ssh.values().any(|section| section.needs.iter().any(|program| program == "bwrap")) && !facts.user_namespaces {
+    if manifest.ssh.values().any(|section| section.needs.iter().any(|program| program == "bwrap"))
+        && !facts.user_namespaces
+    {
         missing.push("user namespaces for unprivileged users".to_owned());
     }
     missing

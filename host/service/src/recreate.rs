@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use sandboxer_guard::calls::Narrator;
-use sandboxer_model::{Result, id::SandboxId, sandbox::{Actor, Sandbox}};
+use sandboxer_model::{
+    Result,
+    id::SandboxId,
+    sandbox::{Actor, Sandbox},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Service, create::CreateRequest};

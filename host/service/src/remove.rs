@@ -57,7 +57,13 @@ impl Service {
     }
 
     /// The adapter may remove its things more gracefully. Whatever it answers, the host looks for itself.
-    async fn ask_adapter(&self, sandbox: &Sandbox, occasion: &Occasion, left: &[Resource], narrator: &Arc<dyn Narrator>) {
+    async fn ask_adapter(
+        &self,
+        sandbox: &Sandbox,
+        occasion: &Occasion,
+        left: &[Resource],
+        narrator: &Arc<dyn Narrator>,
+    ) {
         if left.iter().all(|resource| resource.state == ResourceState::Quarantined) {
             return;
         }
@@ -97,7 +103,10 @@ impl Service {
         if failed.is_empty() {
             return Ok(());
         }
-        Err(Error::new(ErrorCode::TeardownIncomplete, format!("not everything could be removed: {}", failed.join("; "))))
+        Err(Error::new(
+            ErrorCode::TeardownIncomplete,
+            format!("not everything could be removed: {}", failed.join("; ")),
+        ))
     }
 
     async fn clear_one(&self, occasion: &Occasion, resource: &Resource) -> Result<(), CallError> {

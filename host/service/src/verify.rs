@@ -24,7 +24,8 @@ impl Service {
             entries.retain(|entry| entry.sequence <= head.sequence);
         }
         let bodies = ledger::verify(&self.key, &entries, head.as_ref()).map_err(|broken| {
-            Error::new(ErrorCode::LedgerBroken, format!("the ledger of sandbox {id} does not verify: {broken}")).because(broken)
+            Error::new(ErrorCode::LedgerBroken, format!("the ledger of sandbox {id} does not verify: {broken}"))
+                .because(broken)
         })?;
         Ok(entries.into_iter().zip(bodies).collect())
     }

@@ -76,7 +76,10 @@ fn settled(sandbox: &Sandbox, until: Until) -> Option<Result<()>> {
         (Until::Ready, State::Destroying | State::Destroyed | State::Failed) => never("will not be ready any more"),
         (Until::Destroyed, State::Failed) => never("could not be removed yet"),
         (Until::Ready, State::Requested | State::Provisioning | State::Waiting)
-        | (Until::Destroyed, State::Requested | State::Provisioning | State::Waiting | State::Ready | State::Destroying) => None,
+        | (
+            Until::Destroyed,
+            State::Requested | State::Provisioning | State::Waiting | State::Ready | State::Destroying,
+        ) => None,
     }
 }
 

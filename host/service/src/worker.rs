@@ -79,7 +79,10 @@ mod tests {
         assert!(is_dead(&format!("{rest}/1")), "the process id is ours, but another process started it");
         let parts: Vec<&str> = owner.split('/').collect();
         assert!(is_dead(&format!("{}/another-boot/{}/{}", parts[0], parts[2], parts[3])));
-        assert!(!is_dead(&format!("another-machine/{}/{}/1", parts[1], parts[2])), "nothing is known of another machine");
+        assert!(
+            !is_dead(&format!("another-machine/{}/{}/1", parts[1], parts[2])),
+            "nothing is known of another machine"
+        );
         assert!(!is_dead("nonsense"));
     }
 

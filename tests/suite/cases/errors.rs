@@ -12,8 +12,19 @@ fn fields(error: &serde_json::Value) -> Vec<String> {
 fn every_input_problem_is_listed_at_once_and_nothing_is_made() {
     let home = Home::new();
     let (status, error) = home.error([
-        "create", "--profile", "profile.agent-dev", "-i", "typo=1", "-i", "network=some", "-i", "memory-mib=many",
-        "-i", "project=/no/such/directory", "-i", "processes=0",
+        "create",
+        "--profile",
+        "profile.agent-dev",
+        "-i",
+        "typo=1",
+        "-i",
+        "network=some",
+        "-i",
+        "memory-mib=many",
+        "-i",
+        "project=/no/such/directory",
+        "-i",
+        "processes=0",
     ]);
     assert_eq!((status, error["code"].as_str().unwrap()), (2, "input.invalid"));
     let mut fields = fields(&error);

@@ -27,7 +27,8 @@ fn what_is_the_hosts_is_invisible() {
         home.run(["exec", &id, "--", "test", "-e", path]).status(1);
     }
     // Not by way of another process's root either.
-    let roots = home.sh(&id, "for p in /proc/[0-9]*; do cat $p/root/etc/shadow $p/root/root-only; done 2>/dev/null; true");
+    let roots =
+        home.sh(&id, "for p in /proc/[0-9]*; do cat $p/root/etc/shadow $p/root/root-only; done 2>/dev/null; true");
     assert_eq!(roots.succeeded().stdout(), "");
     home.assert_clean();
 }
@@ -70,7 +71,7 @@ fn two_sandboxes_do_not_see_each_other() {
     let home = Home::new();
     let (one, two) = (home.sandbox(), home.sandbox());
     home.sh(&one, "echo mine >secret; nohup sleep 1234 >/dev/null 2>&1 &").succeeded();
-    home.sh(&two, "test ! -e secret && ! pgrep -f 'sleep 1234'").succeeded();
+    home.sh(&two, "test ! -e secret && ! pgrep -x sleep -a | grep 1234").succeeded();
     home.assert_clean();
 }
 
@@ -123,7 +124,8 @@ fn the_operators_secret_is_found_nowhere() {
     let id = home.create(&["--profile", "profile.agent-dev", "--input", &input]);
     let canary = home.create(&[]);
     for sandbox in [&id, &canary] {
-        let environment = home.sh(sandbox, "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; cat /proc/*/cmdline");
+        let environment =
+            home.sh(sandbox, "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; cat /proc/*/cmdline");
         // The canary is not isolated: what it can read of other processes is the host's, and the commands of this test carry the
         // secret. Its own environment is what counts.
         let own = home.run(["exec", sandbox, "--", "env"]);
@@ -137,7 +139,11 @@ fn the_operators_secret_is_found_nowhere() {
         assert!(!process.contains(SECRET), "{process}");
     }
     home.error(["create", "--profile", "profile.agent-dev", "--input", "network=OPERATORS"]);
-    let printed = [home.run(["audit", "ledger", &id]).stdout(), home.run(["events"]).stdout(), home.run(["-vv", "get", &id]).stderr()];
+    let printed = [
+        home.run(["audit", "ledger", &id]).stdout(),
+        home.run(["events"]).stdout(),
+        home.run(["-vv", "get", &id]).stderr(),
+    ];
     assert!(!printed.concat().contains(SECRET));
     home.run(["destroy", &id, &canary]).succeeded();
     let found = std::process::Command::new("grep").args(["-rl", SECRET]).arg(home.path("")).output().unwrap();

@@ -1,6 +1,9 @@
+mod copies;
 mod crash;
+mod docs;
 mod errors;
 mod floors;
+mod hostile;
 mod isolation;
 mod session;
 mod streams;

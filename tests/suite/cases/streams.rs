@@ -44,7 +44,14 @@ fn a_hundred_megabytes_go_in_and_come_out() {
 fn output_and_error_stay_apart_and_every_byte_passes() {
     let home = Home::new();
     let id = home.sandbox();
-    let ran = home.run(["exec", &id, "--", "python3", "-c", "import sys; sys.stdout.buffer.write(bytes(range(256))); sys.stderr.buffer.write(bytes(range(255, -1, -1)))"]);
+    let ran = home.run([
+        "exec",
+        &id,
+        "--",
+        "python3",
+        "-c",
+        "import sys; sys.stdout.buffer.write(bytes(range(256))); sys.stderr.buffer.write(bytes(range(255, -1, -1)))",
+    ]);
     let all: Vec<u8> = (0..=255).collect();
     assert_eq!(ran.succeeded().output.stdout, all);
     assert_eq!(ran.output.stderr, all.iter().rev().copied().collect::<Vec<u8>>());
@@ -62,7 +69,8 @@ fn environment_and_directory_are_as_asked() {
     let (status, error) = home.error(["exec", "--env", "NOVALUE", &id, "--", "true"]);
     assert_eq!((status, error["code"].as_str().unwrap()), (125, "usage.invalid"));
     let inside = home.run(["exec", &id, "--", "env"]);
-    let names: Vec<String> = inside.succeeded().stdout().lines().filter_map(|l| Some(l.split_once('=')?.0.to_owned())).collect();
+    let names: Vec<String> =
+        inside.succeeded().stdout().lines().filter_map(|l| Some(l.split_once('=')?.0.to_owned())).collect();
     for name in &names {
         let known = ["PATH", "HOME", "USER", "LANG", "TERM", "SANDBOX_LOG", "PWD"];
         assert!(known.contains(&name.as_str()), "{name} is in the environment");
@@ -126,7 +134,8 @@ fn signals_reach_the_program() {
 fn a_reader_that_stops_reading_ends_the_command() {
     let home = Home::new();
     let id = home.sandbox();
-    let mut child = home.command(["exec", &id, "--", "yes", "pipe-marker-4711"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        home.command(["exec", &id, "--", "yes", "pipe-marker-4711"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut some = [0; 4096];
     std::io::Read::read_exact(&mut stdout, &mut some).unwrap();

@@ -253,7 +253,9 @@ over_both!(signals_reach_the_command, |site| {
     for (signal, exit) in
         [(Signal::Interrupt, Exit::Signal(2)), (Signal::Terminate, Exit::Signal(15)), (Signal::Kill, Exit::Signal(9))]
     {
-        let mut stream = site.stream(site.order("sig", &["sh", "-c", "echo up; exec sleep 100"])).await;
+        let mut stream = site
+            .stream(site.order(&format!("sig.{}", signal.as_str()), &["sh", "-c", "echo up; exec sleep 100"]))
+            .await;
         assert!(matches!(stream.output.next().await.unwrap(), Chunk::Stdout(_)));
         stream.control.signal(signal).await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(5), drain(&mut stream.output)).await.unwrap();

@@ -91,8 +91,10 @@ pub(super) async fn run(args: &Audit, settings: &Settings, printer: Printer) -> 
             printer.result(&verified, |all| all.verified.iter().map(|one| one.sandbox.clone()).collect(), human)?;
             match faults.len() {
                 0 => Ok(0),
-                count => Err(Error::new(ErrorCode::LedgerBroken, format!("{count} of {} ledgers do not verify", ids.len()))
-                    .problems(faults)),
+                count => {
+                    Err(Error::new(ErrorCode::LedgerBroken, format!("{count} of {} ledgers do not verify", ids.len()))
+                        .problems(faults))
+                }
             }
         }
     }
@@ -105,7 +107,10 @@ fn human(all: &Verified) -> String {
     all.verified
         .iter()
         .map(|one| {
-            format!("{}: {} entries, {} calls allowed, {} denied; verified\n", one.sandbox, one.entries, one.allowed, one.denied)
+            format!(
+                "{}: {} entries, {} calls allowed, {} denied; verified\n",
+                one.sandbox, one.entries, one.allowed, one.denied
+            )
         })
         .collect()
 }

@@ -94,13 +94,23 @@ pub(super) async fn run(args: &Cp, settings: &Settings, printer: Printer) -> Res
     };
     let copied =
         Copied { from: args.source.clone(), to: args.target.clone(), entries: moved.entries, bytes: moved.bytes };
-    printer.result(&copied, |_| Vec::new(), |copied| {
-        format!("copied {} to {} ({} entries, {} bytes)", copied.from, copied.to, copied.entries, copied.bytes)
-    })?;
+    printer.result(
+        &copied,
+        |_| Vec::new(),
+        |copied| {
+            format!("copied {} to {} ({} entries, {} bytes)", copied.from, copied.to, copied.entries, copied.bytes)
+        },
+    )?;
     Ok(0)
 }
 
-async fn start(service: &Service, sandbox: &Sandbox, script: &str, args: &[&str], settings: &Settings) -> Result<Access> {
+async fn start(
+    service: &Service,
+    sandbox: &Sandbox,
+    script: &str,
+    args: &[&str],
+    settings: &Settings,
+) -> Result<Access> {
     let mut argv = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned(), "cp".to_owned()];
     argv.extend(args.iter().map(|arg| (*arg).to_owned()));
     let request = ExecRequest { argv, env: Vec::new(), cwd: None, tty: false };
@@ -115,13 +125,14 @@ async fn put(
     everything: bool,
     settings: &Settings,
 ) -> Result<Transferred> {
-    let source = from
-        .canonicalize()
-        .map_err(|error| Error::new(ErrorCode::FileUnusable, format!("`{}` cannot be read: {error}", from.display())).because(error))?;
+    let source = from.canonicalize().map_err(|error| {
+        Error::new(ErrorCode::FileUnusable, format!("`{}` cannot be read: {error}", from.display())).because(error)
+    })?;
     let name = source.file_name().and_then(|name| name.to_str()).unwrap_or("root").to_owned();
     let options = PackOptions { everything, name: Some("payload".to_owned()) };
     let mut packing = pack(&source, options).await?;
-    let Access { mut input, control: _control, mut output } = start(service, sandbox, TAKE, &[to, &name], settings).await?;
+    let Access { mut input, control: _control, mut output } =
+        start(service, sandbox, TAKE, &[to, &name], settings).await?;
     let mut stderr = Vec::new();
     let feeding = async {
         while let Some(chunk) = packing.next().await {
@@ -191,7 +202,8 @@ fn destination(to: &Path) -> Result<(PathBuf, Option<String>)> {
     if to.is_dir() {
         return Ok((to.to_owned(), None));
     }
-    let unusable = |why: &str| Error::new(ErrorCode::FileUnusable, format!("`{}` cannot be written: {why}", to.display()));
+    let unusable =
+        |why: &str| Error::new(ErrorCode::FileUnusable, format!("`{}` cannot be written: {why}", to.display()));
     let name = to.file_name().and_then(|name| name.to_str()).ok_or_else(|| unusable("it has no name in UTF-8"))?;
     let parent = match to.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -128,7 +128,8 @@ fn human(report: &Report) -> String {
         .iter()
         .map(|finding| {
             let mark = if finding.ok { "ok  " } else { "FAIL" };
-            let remedy = finding.remedy.as_ref().map(|text| format!("      remedy: {}\n", clean(text))).unwrap_or_default();
+            let remedy =
+                finding.remedy.as_ref().map(|text| format!("      remedy: {}\n", clean(text))).unwrap_or_default();
             format!("{mark}  {}: {}\n{remedy}", finding.check, clean(&finding.found))
         })
         .collect()

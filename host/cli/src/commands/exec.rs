@@ -25,7 +25,7 @@ pub(super) async fn run(args: &Exec, settings: &Settings) -> Result<u8> {
         })
         .collect::<Result<Vec<_>>>()?;
     for assignment in &args.env {
-        if !assignment.split_once('=').is_some_and(|(name, _)| !name.is_empty()) {
+        if assignment.split_once('=').is_none_or(|(name, _)| name.is_empty()) {
             let shown: String = assignment.chars().take(20).flat_map(char::escape_default).collect();
             return Err(Error::new(ErrorCode::UsageInvalid, format!("--env `{shown}` is not NAME=VALUE")));
         }

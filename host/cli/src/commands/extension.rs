@@ -30,14 +30,20 @@ pub(super) fn run(args: &Extension, printer: Printer) -> Result<u8> {
                 .map(|name| review_of(&BundledCatalog.component(name)?))
                 .collect::<Result<Vec<_>>>()?;
             let list = ExtensionList { extensions };
-            printer.result(&list, |list| list.extensions.iter().map(|review| review.name.clone()).collect(), |list| {
-                let rows = list
-                    .extensions
-                    .iter()
-                    .map(|review| vec![review.name.clone(), review.version.clone(), wide(review), review.summary.clone()])
-                    .collect();
-                table(&["EXTENSION", "VERSION", "WIDE", "SUMMARY"], rows)
-            })?;
+            printer.result(
+                &list,
+                |list| list.extensions.iter().map(|review| review.name.clone()).collect(),
+                |list| {
+                    let rows = list
+                        .extensions
+                        .iter()
+                        .map(|review| {
+                            vec![review.name.clone(), review.version.clone(), wide(review), review.summary.clone()]
+                        })
+                        .collect();
+                    table(&["EXTENSION", "VERSION", "WIDE", "SUMMARY"], rows)
+                },
+            )?;
         }
         Extension::Inspect { extension, full } => {
             let review = review_of(&bytes(extension)?)?;

@@ -50,9 +50,16 @@ pub(super) async fn run(args: &Verb, settings: &Settings, printer: Printer) -> R
         Verb::Add(add) => {
             add_host(&settings.connections(), &add.name, &connection(add)?)?;
             let added = Added { added: add.name.to_string(), file: settings.connections().display().to_string() };
-            printer.result(&added, |added| vec![added.added.clone()], |added| {
-                format!("declared {} in {}; `sandboxer hosts check {}` tries it", added.added, added.file, added.added)
-            })?;
+            printer.result(
+                &added,
+                |added| vec![added.added.clone()],
+                |added| {
+                    format!(
+                        "declared {} in {}; `sandboxer hosts check {}` tries it",
+                        added.added, added.file, added.added
+                    )
+                },
+            )?;
             Ok(0)
         }
         Verb::List => {
@@ -85,9 +92,10 @@ fn human(list: &HostList) -> String {
         .hosts
         .iter()
         .map(|host| {
-            let key = host.key.clone().unwrap_or_else(|| {
-                if host.name.is_local() { "-".to_owned() } else { "known_hosts".to_owned() }
-            });
+            let key = host
+                .key
+                .clone()
+                .unwrap_or_else(|| if host.name.is_local() { "-".to_owned() } else { "known_hosts".to_owned() });
             vec![host.name.to_string(), host.address.clone(), host.user.clone().unwrap_or_else(|| "-".to_owned()), key]
         })
         .collect();
@@ -146,8 +154,6 @@ async fn check(names: &[HostName], settings: &Settings, printer: Printer) -> Res
     match (first_failure, problems.len()) {
         (None, _) => Ok(0),
         (Some(only), 1) => Err(only),
-        (Some(first), count) => {
-            Err(Error::new(first.code, format!("{count} hosts cannot be used")).problems(problems))
-        }
+        (Some(first), count) => Err(Error::new(first.code, format!("{count} hosts cannot be used")).problems(problems)),
     }
 }

@@ -32,17 +32,26 @@ struct Linted {
 pub(super) async fn run(args: &Profiles, _settings: &Settings, printer: Printer) -> Result<u8> {
     match args {
         Profiles::List => {
-            let profiles =
-                BundledCatalog.profiles().iter().map(|name| BundledCatalog.profile(name)).collect::<Result<Vec<_>>>()?;
+            let profiles = BundledCatalog
+                .profiles()
+                .iter()
+                .map(|name| BundledCatalog.profile(name))
+                .collect::<Result<Vec<_>>>()?;
             let list = ProfileList { profiles };
-            printer.result(&list, |list| list.profiles.iter().map(title).collect(), |list| {
-                let rows = list
-                    .profiles
-                    .iter()
-                    .map(|profile| vec![title(profile), format!("ext.{}", profile.extension), profile.summary.clone()])
-                    .collect();
-                table(&["PROFILE", "EXTENSION", "SUMMARY"], rows)
-            })?;
+            printer.result(
+                &list,
+                |list| list.profiles.iter().map(title).collect(),
+                |list| {
+                    let rows = list
+                        .profiles
+                        .iter()
+                        .map(|profile| {
+                            vec![title(profile), format!("ext.{}", profile.extension), profile.summary.clone()]
+                        })
+                        .collect();
+                    table(&["PROFILE", "EXTENSION", "SUMMARY"], rows)
+                },
+            )?;
         }
         Profiles::Show { profile } => {
             let profile = BundledCatalog.profile(profile)?;
@@ -50,9 +59,11 @@ pub(super) async fn run(args: &Profiles, _settings: &Settings, printer: Printer)
         }
         Profiles::Lint { profile } => {
             let linted = Linted { linted: lint_all(profile.as_deref())? };
-            printer.result(&linted, |linted| linted.linted.clone(), |linted| {
-                linted.linted.iter().map(|name| format!("{name}: nothing to complain about\n")).collect()
-            })?;
+            printer.result(
+                &linted,
+                |linted| linted.linted.clone(),
+                |linted| linted.linted.iter().map(|name| format!("{name}: nothing to complain about\n")).collect(),
+            )?;
         }
     }
     Ok(0)
@@ -64,7 +75,9 @@ fn title(profile: &Profile) -> String {
 
 fn lint_all(which: Option<&str>) -> Result<Vec<String>> {
     let profiles = match which {
-        None => BundledCatalog.profiles().iter().map(|name| BundledCatalog.profile(name)).collect::<Result<Vec<_>>>()?,
+        None => {
+            BundledCatalog.profiles().iter().map(|name| BundledCatalog.profile(name)).collect::<Result<Vec<_>>>()?
+        }
         Some(text) if Path::new(text).is_file() => vec![read_profile(&read(text)?, text)?],
         Some(text) => {
             let name = parse_profile_name(text).map_err(|error| {
@@ -80,8 +93,9 @@ fn lint_all(which: Option<&str>) -> Result<Vec<String>> {
 }
 
 fn read(path: &str) -> Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Error::new(ErrorCode::FileUnusable, format!("`{path}` cannot be read: {error}")).because(error))
+    std::fs::read_to_string(path).map_err(|error| {
+        Error::new(ErrorCode::FileUnusable, format!("`{path}` cannot be read: {error}")).because(error)
+    })
 }
 
 fn human(profile: &Profile) -> String {

@@ -92,7 +92,10 @@ mod tests {
                         }
                         None if word.starts_with("--") => {
                             let flag = word.trim_start_matches("--");
-                            assert!(at.get_arguments().any(|arg| arg.get_long() == Some(flag)), "{code}: `{quoted}`: no --{flag}");
+                            assert!(
+                                at.get_arguments().any(|arg| arg.get_long() == Some(flag)),
+                                "{code}: `{quoted}`: no --{flag}"
+                            );
                         }
                         None => assert!(!at.has_subcommands(), "{code}: `{quoted}`: there is no `{word}`"),
                     }

@@ -49,7 +49,11 @@ impl Printer {
         } else {
             serde_json::to_string(value)
         };
-        self.line(&text.map_err(|error| Error::new(ErrorCode::Internal, "the result cannot be written as JSON").because(error))?)
+        self.line(
+            &text.map_err(|error| {
+                Error::new(ErrorCode::Internal, "the result cannot be written as JSON").because(error)
+            })?,
+        )
     }
 
     /// A line of a result.

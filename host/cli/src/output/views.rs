@@ -91,7 +91,12 @@ pub(crate) struct OperationJson {
 }
 
 impl DetailJson {
-    pub(crate) fn new(sandbox: &Sandbox, resources: &[Resource], operation: Option<&OpenOperation>, held: bool) -> Self {
+    pub(crate) fn new(
+        sandbox: &Sandbox,
+        resources: &[Resource],
+        operation: Option<&OpenOperation>,
+        held: bool,
+    ) -> Self {
         Self {
             sandbox: sandbox.into(),
             resources: resources
@@ -136,7 +141,11 @@ impl DetailJson {
             lines.push(("resource", format!("{} {}", resource.reference, resource.state)));
         }
         if let Some(operation) = &self.operation {
-            let held = if operation.held { "a worker is on it" } else { "interrupted; `sandboxer wait` or `sandboxer destroy` goes on with it" };
+            let held = if operation.held {
+                "a worker is on it"
+            } else {
+                "interrupted; `sandboxer wait` or `sandboxer destroy` goes on with it"
+            };
             lines.push(("operation", format!("{}: {held}", operation.kind)));
         }
         lines.retain(|(_, value)| !value.is_empty());
