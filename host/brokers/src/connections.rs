@@ -126,8 +126,8 @@ impl HostConnection {
     }
 }
 
-/// Declares one more host, or declares it anew, and keeps everything else that the file says, comments included where nothing of
-/// that host stood. The file is replaced in one step and is the user's alone.
+/// Declares a host, or declares it anew, and keeps everything else that the file says, comments included. The file is replaced in one
+/// step and is the user's alone.
 ///
 /// # Errors
 /// `config.invalid` when the file or the entry is, `file.unusable` when it cannot be written.
@@ -139,22 +139,39 @@ pub fn add_host(path: &Path, name: &HostName, host: &HostConnection) -> Result<(
         Err(error) => return Err(invalid(path, "it cannot be read").because(error)),
     };
     let mut connections = Connections::parse(&before).map_err(|why| invalid(path, &why))?;
-    let known = connections.hosts.insert(name.clone(), host.clone()).is_some();
+    connections.hosts.insert(name.clone(), host.clone());
     let unwritable =
         |why: String| Error::new(ErrorCode::FileUnusable, format!("{} cannot be written: {why}", path.display()));
-    let text = if known {
-        toml::to_string(&connections).map_err(|error| unwritable(error.to_string()))?
-    } else {
-        let one = Connections { hosts: BTreeMap::from([(name.clone(), host.clone())]) };
-        let one = toml::to_string(&one).map_err(|error| unwritable(error.to_string()))?;
-        let gap = if before.is_empty() || before.ends_with("\n\n") { "" } else { "\n" };
-        format!("{before}{gap}{one}")
-    };
-    // Whatever was put together must say what was meant.
+    let one = Connections { hosts: BTreeMap::from([(name.clone(), host.clone())]) };
+    let one = toml::to_string(&one).map_err(|error| unwritable(error.to_string()))?;
+    let kept = without(&before, name);
+    let gap = if kept.is_empty() || kept.ends_with("\n\n") { "" } else { "\n" };
+    let text = format!("{kept}{gap}{one}");
+    // Whatever was put together must say what was meant; a file that declares hosts in another style is left alone.
     if Connections::parse(&text).as_ref() != Ok(&connections) {
-        return Err(invalid(path, "a host cannot be added to it; write it by hand"));
+        return Err(invalid(path, "it is written in a way that this cannot add to; add the host by hand"));
     }
-    replace(path, &text).map_err(|error| unwritable(error.to_string()).because(error))
+    // A link to the file stays a link.
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    replace(&place, &text).map_err(|error| unwritable(error.to_string()).because(error))
+}
+
+/// The text without the table of one host.
+fn without(text: &str, name: &HostName) -> String {
+    let mut inside = false;
+    let mut kept = String::new();
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim();
+        if trimmed.starts_with('[') {
+            let header = toml::from_str::<Connections>(trimmed).ok();
+            inside = header.is_some_and(|header| header.hosts.contains_key(name));
+        }
+        // A comment above the next table belongs to that one.
+        if !inside || trimmed.starts_with('#') {
+            kept.push_str(line);
+        }
+    }
+    kept
 }
 
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {

@@ -143,6 +143,14 @@ impl Sshd {
             fs::remove_file(path.with_extension("pub"))?;
             new_key(&path, kind)?;
         }
+        self.restart()
+    }
+
+    /// Starts a stopped server again, with the same keys on the same port.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&mut self) -> Result<()> {
         let (child, _) = launch(self.directory.path(), &self.options, Some(self.port))?;
         self.child = child;
         Ok(())

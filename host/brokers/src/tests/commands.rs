@@ -217,7 +217,7 @@ over_both!(a_terminal_has_the_size_that_it_is_told, |site| {
         while !text.contains(end) {
             match tokio::time::timeout(Duration::from_secs(10), output.next()).await.unwrap().unwrap() {
                 Chunk::Stdout(bytes) => text.push_str(&String::from_utf8(bytes).unwrap()),
-                other => panic!("{other:?} after {text:?}"),
+                other @ (Chunk::Stderr(_) | Chunk::Ended(_)) => panic!("{other:?} after {text:?}"),
             }
         }
     };

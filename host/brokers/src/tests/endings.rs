@@ -22,7 +22,7 @@ async fn family(stream: &mut Stream) -> Vec<u32> {
     while text.lines().count() < 4 || !text.ends_with('\n') {
         match stream.output.next().await.unwrap() {
             Chunk::Stdout(bytes) => text.push_str(&String::from_utf8(bytes).unwrap()),
-            other => panic!("{other:?}"),
+            other @ (Chunk::Stderr(_) | Chunk::Ended(_)) => panic!("{other:?}"),
         }
     }
     text.lines().map(|line| line.parse().unwrap()).collect()

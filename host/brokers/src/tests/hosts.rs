@@ -144,6 +144,7 @@ fn a_host_is_added_and_everything_else_is_kept() {
     add_host(&path, &name("one"), &moved).unwrap();
     let read = Connections::read(&path).unwrap();
     assert_eq!((read.host(&name("one")), read.host(&name("two.example"))), (Some(&moved), Some(&two)));
+    assert!(fs::read_to_string(&path).unwrap().starts_with("# ours\n"));
     let bad = HostConnection { port: Some(0), ..HostConnection::default() };
     assert_eq!(add_host(&path, &name("bad"), &bad).unwrap_err().code, ErrorCode::ConfigInvalid);
     fs::write(&path, "broken").unwrap();

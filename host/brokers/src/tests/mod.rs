@@ -4,6 +4,7 @@
 
 mod commands;
 mod endings;
+mod figures;
 mod host_keys;
 mod hosts;
 mod transfers;
@@ -40,7 +41,7 @@ pub(crate) struct Site {
     pub(crate) host: Arc<Host>,
     pub(crate) dir: tempfile::TempDir,
     pub(crate) reference: SandboxRef,
-    pub(crate) sshd: Option<Sshd>,
+    sshd: Option<Sshd>,
 }
 
 /// The settings of a user who has nothing but a temporary home.
@@ -101,6 +102,10 @@ impl Site {
         let output = site.run(&Order { record: None, ..site.order("prepare", &argv) }).await;
         assert!(output.exit.success(), "{output:?}");
         site
+    }
+
+    pub(crate) fn sshd(&self) -> Option<&Sshd> {
+        self.sshd.as_ref()
     }
 
     pub(crate) fn home(&self) -> String {

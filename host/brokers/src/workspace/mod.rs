@@ -11,7 +11,10 @@ mod walk;
 use std::{io, path::PathBuf};
 
 use sandboxer_guard::broker::Transferred;
-use sandboxer_model::{Error, ErrorCode, call::CallError};
+use sandboxer_model::{
+    Error, ErrorCode,
+    call::{CallError, CallOutput},
+};
 
 pub use pack::{Pack, PackOptions, pack};
 pub use unpack::{Limits, UnpackOptions, Unpacker};
@@ -19,7 +22,7 @@ pub use unpack::{Limits, UnpackOptions, Unpacker};
 use crate::{
     host::Place,
     order::Order,
-    run::{Started, collect, expire, start, timed_out},
+    run::{collect, expire, start, timed_out},
     transport::Channel,
 };
 
@@ -89,8 +92,8 @@ pub(crate) async fn upload(
 ) -> Result<Transferred, CallError> {
     let mut pack = pack(source, options).await.map_err(|error| CallError::Invalid(error.to_string()))?;
     let mut started = start(place, order).await?;
-    let sent = tokio::select! {
-        sent = send(&mut pack, &mut started.channel, order.output_limit) => sent?,
+    let ended = tokio::select! {
+        ended = send(&mut pack, &mut started.channel, order.output_limit) => ended?,
         () = expire(order.timeout) => {
             if let Some(watched) = started.watched.take() {
                 watched.stop().await;
@@ -99,55 +102,44 @@ pub(crate) async fn upload(
             return Err(timed_out(order));
         }
     };
-    let Started { watched, .. } = started;
-    // What broke off on this side must not look complete on the other: only a whole archive lets the command go unstopped.
-    let moved = pack.finish().await.map_err(|error| CallError::Failed(error.to_string()))?;
-    if let Some(watched) = watched {
+    let packed = pack.finish().await;
+    // What broke off on this side must not look complete on the other: then the command is not struck off, and so it is stopped.
+    let Some(output) = ended else {
+        return Err(CallError::Failed(packed.err().unwrap_or(TransferError::BrokenOff).to_string()));
+    };
+    if let Some(watched) = started.watched.take() {
         watched.ended();
     }
-    if sent.exit.success() { Ok(moved) } else { Err(CallError::Failed(complaint(&sent))) }
+    if !output.exit.success() {
+        return Err(CallError::Failed(complaint(&output)));
+    }
+    packed.map_err(|error| CallError::Failed(error.to_string()))
 }
 
-/// Writes the archive and reads what the command says about it, at the same time.
-async fn send(
-    pack: &mut Pack,
-    channel: &mut Channel,
-    limit: usize,
-) -> Result<sandboxer_model::call::CallOutput, CallError> {
+/// Writes the archive and reads what the command says about it, at the same time. Nothing when the archive itself broke off.
+async fn send(pack: &mut Pack, channel: &mut Channel, limit: usize) -> Result<Option<CallOutput>, CallError> {
     let Channel { input, output, .. } = channel;
     let write = async {
         while let Some(bytes) = pack.next().await {
             if let Err(error) = input.write(&bytes).await {
                 // A command that reads no more has something to say: its end tells.
-                return if matches!(error, CallError::Failed(_)) { Ok(()) } else { Err(error) };
+                return if matches!(error, CallError::Failed(_)) { Ok(true) } else { Err(error) };
             }
         }
         if pack.failed() {
-            return Err(CallError::Cancelled);
+            return Ok(false);
         }
-        input.close().await
+        input.close().await.map(|()| true)
     };
     let read = collect(&mut **output, limit);
     tokio::pin!(write, read);
     tokio::select! {
-        collected = &mut read => collected,
-        written = &mut write => {
-            match written {
-                // The archive broke off here: `finish` says why, and the command is stopped by being dropped.
-                Err(CallError::Cancelled) => Ok(sandboxer_model::call::CallOutput {
-                    exit: sandboxer_model::call::Exit::Status(0),
-                    stdout: Vec::new(),
-                    stderr: Vec::new(),
-                    truncated: false,
-                }),
-                Err(error) => Err(error),
-                Ok(()) => read.await,
-            }
-        }
+        collected = &mut read => collected.map(Some),
+        whole = &mut write => if whole? { read.await.map(Some) } else { Ok(None) },
     }
 }
 
-fn complaint(output: &sandboxer_model::call::CallOutput) -> String {
+fn complaint(output: &CallOutput) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let first = text.lines().next().unwrap_or_default().trim_start_matches("sandboxer: ");
     if first.is_empty() {

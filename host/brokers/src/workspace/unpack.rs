@@ -209,6 +209,7 @@ impl Work {
             return Ok(());
         }
         self.parents(&path, &raw)?;
+        #[allow(clippy::wildcard_enum_match_arm, reason = "the enum is open, and everything else is refused")]
         match kind {
             EntryType::Directory => self.directory(&path, mode | 0o700, &raw),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {

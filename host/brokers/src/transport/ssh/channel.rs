@@ -106,11 +106,13 @@ async fn hand_on(read: &mut ChannelReadHalf, events: &mpsc::Sender<Event>, over:
             message = read.wait() => message,
             () = events.closed() => return,
         };
+        let Some(message) = message else { return };
+        #[allow(
+            clippy::wildcard_enum_match_arm,
+            reason = "the enum is open, and the rest is what only servers are told"
+        )]
         let event = match message {
-            None | Some(ChannelMsg::Close) => return,
-            Some(message) => message,
-        };
-        let event = match event {
+            ChannelMsg::Close => return,
             ChannelMsg::Data { data } => Event::Stdout(data.into()),
             ChannelMsg::ExtendedData { data, .. } => Event::Stderr(data.into()),
             ChannelMsg::ExitStatus { exit_status } => {
