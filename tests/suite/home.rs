@@ -151,6 +151,20 @@ impl Home {
     }
 }
 
+/// A test that failed in the middle leaves nothing running either.
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(listed) = self.command(["--quiet", "list"]).output()
+        {
+            let ids = String::from_utf8_lossy(&listed.stdout).into_owned();
+            if !ids.is_empty() {
+                drop(self.command(["--quiet", "destroy"].into_iter().chain(ids.lines())).output());
+            }
+        }
+    }
+}
+
 /// Components are compiled once for the whole suite, as on a machine in use.
 fn shared_cache() -> PathBuf {
     binary().parent().unwrap().join("suite-cache")
@@ -168,7 +182,7 @@ pub(crate) fn processes_with(needle: &str) -> Vec<String> {
         let text = [read("cmdline"), read("environ")].concat();
         let text = String::from_utf8_lossy(&text).replace('\0', " ");
         if text.contains(needle) {
-            found.push(format!("{name}: {text}"));
+            found.push(format!("{name}: {}…", text.chars().take(300).collect::<String>()));
         }
     }
     found

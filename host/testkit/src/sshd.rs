@@ -205,10 +205,12 @@ fn launch(directory: &Path, options: &SshdOptions, port: Option<u16>) -> Result<
             None => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
         };
         let at = directory.display();
+        // A bash that an SSH server starts reads the user's ~/.bashrc unless it believes that it runs inside another shell; what
+        // stands there, and how long it takes, is no part of a test.
         let mut text = format!(
             "Port {port}\nListenAddress 127.0.0.1\nAuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\n\
              PidFile none\nMaxStartups 100:30:200\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             PermitRootLogin yes\nPrintMotd no\nLogLevel ERROR\n"
+             PermitRootLogin yes\nPrintMotd no\nLogLevel ERROR\nSetEnv SHLVL=1\n"
         );
         for kind in &options.host_keys {
             text.push_str(&format!("HostKey {at}/host_{kind}\n"));
