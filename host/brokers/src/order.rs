@@ -16,7 +16,8 @@ pub(crate) struct Order {
     pub(crate) call: String,
     /// The line.
     pub(crate) line: String,
-    /// The record to watch; a job is meant to outlive us and has none here.
+    /// The record to watch, as the control stream wants it written; a job is meant to outlive us and has none here. No two commands
+    /// may have the same one, because striking off the first might hit the second.
     pub(crate) record: Option<String>,
     /// How long it may take.
     pub(crate) timeout: Option<Duration>,
@@ -30,7 +31,8 @@ impl Order {
     /// Runs what the permit allows, or starts it as a job.
     pub(crate) fn run(permit: &Permit) -> Result<Self, CallError> {
         let line = far_side::line(permit).map_err(refused)?;
-        let record = (!permit.launch().job).then(|| far_side::record_path(permit));
+        let terminal = if permit.terminal().is_some() { ":t" } else { "" };
+        let record = (!permit.launch().job).then(|| format!("{}{terminal}", far_side::record_path(permit)));
         Ok(Self::new(permit, line, record))
     }
 

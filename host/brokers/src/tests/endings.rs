@@ -116,6 +116,30 @@ over_both!(a_job_outlives_the_connection_and_tells_its_end, |site| {
     assert_eq!(std::fs::read_to_string(site.path("workspace/starts")).unwrap(), "x\n");
 });
 
+over_both!(what_a_command_left_running_stays_when_its_client_goes, |site| {
+    let mut stream = site.stream(site.order("serve", &["sh", "-c", "sleep 300 >/dev/null 2>&1 & echo $!"])).await;
+    let (text, exit) = super::commands::drain(&mut stream.output).await;
+    let server: u32 = text.trim().parse().unwrap();
+    assert_eq!(exit, Exit::Status(0));
+    // As when a process exits: the control stream may end before it heard that the command has.
+    drop(stream);
+    site.host.disconnect().await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(breathes(server), "{}", site.way);
+});
+
+over_both!(a_terminal_that_goes_takes_everything_along, |site| {
+    let script = "trap '' HUP TERM INT; sleep 300 & sh -c 'trap \"\" HUP; sleep 300' & echo $! up; wait";
+    let mut order = site.order_in("run", "tty", &["sh", "-c", script], "-", "xterm");
+    let size = sandboxer_model::ports::stream::TerminalSize { rows: 24, columns: 80 };
+    order.terminal = Some(sandboxer_guard::permit::Terminal { term: "xterm".to_owned(), size });
+    let mut stream = site.stream(order).await;
+    assert!(matches!(stream.output.next().await.unwrap(), Chunk::Stdout(_)));
+    assert!(carriers(&site.reference).len() >= 3);
+    drop(stream);
+    within(Duration::from_secs(1), "nothing is left", || carriers(&site.reference).is_empty()).await;
+});
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_connection_ends_the_command_and_is_reported() {
     let cut = Cut::new().await;

@@ -141,7 +141,8 @@ impl Site {
         Order {
             call: "host.test".to_owned(),
             line: far_side::quote(&words).unwrap(),
-            record: (script == "run").then(|| format!("{home}/control/{record}")),
+            record: (script == "run")
+                .then(|| format!("{home}/control/{record}{}", if term == "-" { "" } else { ":t" })),
             timeout: Some(Duration::from_secs(60)),
             output_limit: 32 << 20,
             terminal: None,

@@ -67,15 +67,16 @@ end_session() {
   done
 }
 
-# Ends what a record stands for: the session that its process leads, when that process is still the one on record; otherwise
-# those of its session that carry the sandbox's name. $1 record, $2 the sandbox's name. Fails when there is no record.
+# Ends what a record stands for: the session that its process leads, as long as that process is there and the one on record.
+# When it is gone it ended by itself, and what it left running was meant to stay; unless a name is given in $2: then what is
+# left of its session and carries the sandbox's name is ended too. Fails when there is no record.
 end_record() {
   recall "$1" || return 1
   if look "$pid" && [ "$born" = "$began" ] && [ "$session" = "$pid" ]; then
     # Its own group first, which needs no walk.
     kill -s KILL -- "-$pid" 2>/dev/null
     end_session "$pid" ''
-  else
+  elif [ -n "$2" ]; then
     end_session "$seat" "$2"
   fi
   return 0

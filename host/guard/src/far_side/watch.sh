@@ -1,4 +1,5 @@
-# The control stream: ends what must not outlive its client. Reads one order a line:
+# The control stream: ends what must not outlive its client. Reads one order a line; a record is followed by `:t` when its
+# command has a terminal.
 #   + RECORD       watch the command of this record
 #   - RECORD       it is done: forget it and remove the record
 #   ! RECORD       end it now; answers `stopped RECORD`
@@ -13,12 +14,15 @@ forget() {
   esac
 }
 stop() {
-  home=${1%/control/*}
+  path=${1%:t} name=
+  home=${path%/control/*}
   [ -d "$home/control" ] || return 0
+  # A terminal that goes away kills the process on record first, and not what ignores that.
+  [ "$path" = "$1" ] || name=${home##*/}
   # The tombstone comes before the look: see the wrapper of a command.
-  { : >"$1.stop"; } 2>/dev/null
-  if end_record "$1" "${home##*/}"; then
-    rm -f -- "$1" "$1.stop"
+  { : >"$path.stop"; } 2>/dev/null
+  if end_record "$path" "$name"; then
+    rm -f -- "$path" "$path.stop"
   fi
 }
 while read -r order first second; do
@@ -26,7 +30,7 @@ while read -r order first second; do
     +) watched="$watched$first " ;;
     -)
       forget "$first"
-      rm -f -- "$first" "$first.stop"
+      rm -f -- "${first%:t}" "${first%:t}.stop"
       ;;
     !)
       forget "$first"
@@ -34,7 +38,7 @@ while read -r order first second; do
       printf 'stopped %s\n' "$first"
       ;;
     k)
-      if lives "$second"; then
+      if lives "${second%:t}"; then
         kill -s "$first" -- "-$group" 2>/dev/null
       fi
       ;;
