@@ -19,7 +19,7 @@ use std::{
 
 use sandboxer_guard::far_side;
 use sandboxer_model::{
-    call::CallOutput,
+    call::{CallError, CallOutput},
     id::{InstallationId, SandboxId, SandboxRef},
     ports::stream::Stream,
 };
@@ -160,6 +160,17 @@ impl Site {
     pub(crate) async fn stream(&self, order: Order) -> Stream {
         let place = self.host.own().await.unwrap();
         stream(run::start(place, &order).await.unwrap(), order)
+    }
+
+    /// A stream with a terminal. A server that does not run as root has none to give, which must be told: then there is no stream.
+    pub(crate) async fn terminal(&self, order: Order) -> Option<Stream> {
+        let place = self.host.own().await.unwrap();
+        if self.way == "ssh" && !rustix::process::getuid().is_root() {
+            let error = run::start(place, &order).await.err().unwrap();
+            assert_eq!(error, CallError::Unavailable("the host gives us no terminal".to_owned()));
+            return None;
+        }
+        Some(stream(run::start(place, &order).await.unwrap(), order))
     }
 
     /// Removes the sandbox, as its last act, and checks that nothing of it is left.

@@ -149,6 +149,18 @@ async fn what_only_its_owner_could_open_is_removed_as_that_user_too() {
     let as_user = |record: &str, argv: &[String]| site.order_in("run", record, argv, &uid, "-");
     let prepared = site.run(&as_user("p", &far_side::prepare_argv(&home, None).unwrap())).await;
     assert!(prepared.exit.success(), "{prepared:?}");
+    // What an ordinary user unpacked once can be unpacked again, read-only directories included.
+    let source = tempfile::tempdir().unwrap();
+    tree(source.path());
+    for record in ["u1", "u2"] {
+        let argv = far_side::unpack_argv(None).unwrap();
+        let mut order = as_user(record, &argv);
+        order.line = order.line.replace(&format!(" {} ", site.home()), &format!(" {home} "));
+        order.record = None;
+        upload(site.host.own().await.unwrap(), &order, source.path(), PackOptions::default()).await.unwrap();
+        assert_eq!(fs::metadata(format!("{home}/workspace/locked")).unwrap().mode() & 0o7777, 0o555);
+        assert_eq!(fs::metadata(format!("{home}/workspace/locked/inside")).unwrap().uid(), user);
+    }
     let outside = site.path("workspace/outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("precious"), "kept").unwrap();

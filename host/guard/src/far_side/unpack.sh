@@ -16,5 +16,12 @@ while [ -n "$rest" ]; do
   [ -d "./$part" ] || mkdir -- "./$part" || fail "cannot make the directory $1"
   cd -P -- "./$part" || fail "cannot enter the directory $1"
 done
+# A second attempt meets what the first one left: read-only directories must take it.
+for entry in ./* ./.[!.]* ./..?*; do
+  if [ -e "$entry" ] || [ -L "$entry" ]; then
+    chmod -R u+rwX -- . || fail "cannot write to what is there already"
+    break
+  fi
+done
 umask 000
 exec tar -x -p --no-same-owner -f -
