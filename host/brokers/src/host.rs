@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// So many control connections are opened to one host; what comes beyond waits for a free channel.
-const CONTROL_CONNECTIONS: usize = 4;
+const CONTROL_CONNECTIONS: usize = 6;
 
 /// A host and what is open to it.
 pub(crate) struct Host {

@@ -270,6 +270,23 @@ over_both!(signals_reach_the_command, |site| {
     }
 });
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_allows_few_sessions_is_waited_for() {
+    let configuration = vec!["MaxSessions 3".to_owned()];
+    let options = sandboxer_testkit::sshd::SshdOptions { configuration, ..Default::default() };
+    let site = Site::ssh_with(sandboxer_testkit::sshd::Sshd::with(options).unwrap(), None).await;
+    let all: Vec<_> = (0..12)
+        .map(|number| {
+            let (host, order) = (site.host.clone(), site.order(&format!("m.{number}"), &["sleep", "0.05"]));
+            tokio::spawn(async move { run::run(&host, &order).await.unwrap().exit })
+        })
+        .collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), Exit::Status(0));
+    }
+    site.end().await;
+}
+
 over_both!(fifty_commands_run_at_once, |site| {
     let all = (0..50).map(|number| {
         let (host, order) = (

@@ -80,8 +80,11 @@ impl Site {
 
     /// Over SSH, perhaps through another port that leads to the server's.
     pub(crate) async fn ssh_through(port: Option<&Cut>) -> Self {
+        Self::ssh_with(Sshd::start().unwrap(), port).await
+    }
+
+    pub(crate) async fn ssh_with(sshd: Sshd, port: Option<&Cut>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let sshd = Sshd::start().unwrap();
         let mut entry = sshd.connection("far", None).unwrap();
         if let Some(cut) = port {
             cut.lead_to(sshd.port);

@@ -37,8 +37,7 @@ pub(super) async fn open(
     let unsent =
         |why: &dyn std::fmt::Display| CallError::Unavailable(format!("the host opens no channel for us: {why}"));
     let late = |_| CallError::Unavailable(format!("the host does not answer within {within:?}"));
-    let mut channel =
-        timeout(within, handle.channel_open_session()).await.map_err(late)?.map_err(|error| unsent(&error))?;
+    let mut channel = timeout(within, session(handle)).await.map_err(late)?.map_err(|error| unsent(&error))?;
     if let Some(Terminal { term, size }) = terminal {
         let (columns, rows) = (u32::from(size.columns), u32::from(size.rows));
         channel.request_pty(true, term, columns, rows, 0, 0, &[]).await.map_err(|error| unsent(&error))?;
@@ -67,6 +66,18 @@ pub(super) async fn open(
         output: Box::new(Output { events, exit: None }),
         control: Arc::new(Control { write, terminal: terminal.is_some(), is_over }),
     })
+}
+
+/// Opens a session channel. A server counts a session a moment longer than its channel, and then says that there are too many; that
+/// passes.
+async fn session(handle: &Handle<Client>) -> Result<russh::Channel<Msg>, russh::Error> {
+    for pause in [10, 20, 40, 80, 160, 320] {
+        match handle.channel_open_session().await {
+            Err(russh::Error::ChannelOpenFailure(_)) => tokio::time::sleep(Duration::from_millis(pause)).await,
+            opened => return opened,
+        }
+    }
+    handle.channel_open_session().await
 }
 
 /// What happens on a channel.

@@ -108,9 +108,10 @@ impl Transport for Ssh {
         Ok(Arc::new(Open { handle, answer_within: limit }))
     }
 
-    /// OpenSSH allows 10 sessions on a connection unless it is told otherwise; one is the control stream's.
+    /// OpenSSH allows 10 sessions on a connection unless it is told otherwise. One is the control stream's, and some count a moment
+    /// longer than they last.
     fn channels(&self) -> usize {
-        8
+        6
     }
 
     fn stalls(&self) -> bool {
