@@ -44,6 +44,11 @@ impl Home {
         fs::create_dir(home.path("config")).unwrap();
         fs::create_dir(home.path("roots")).unwrap();
         fs::set_permissions(home.path("roots"), fs::Permissions::from_mode(0o711)).unwrap();
+        // One key for all homes, so that a component that was compiled for one of them is vouched for in all.
+        fs::create_dir(home.path("data")).unwrap();
+        fs::set_permissions(home.path("data"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(home.path("data/installation.key"), [7_u8; 32]).unwrap();
+        fs::set_permissions(home.path("data/installation.key"), fs::Permissions::from_mode(0o600)).unwrap();
         let connections = format!("[hosts.local]\nroot = \"{}\"\n", home.path("roots/local").display());
         fs::write(home.path("config/connections.toml"), connections).unwrap();
         home

@@ -22,8 +22,8 @@ pub(crate) struct Cli {
 /// What holds for every verb.
 #[derive(Debug, Args, Clone)]
 pub(crate) struct Global {
-    /// How to print results: for people or as JSON with a stable shape
-    #[arg(long, global = true, env = "SANDBOXER_OUTPUT", value_name = "FORMAT")]
+    /// How to print results: for people or as JSON with a stable shape [env: SANDBOXER_OUTPUT]
+    #[arg(long, global = true, value_name = "FORMAT")]
     pub(crate) output: Option<OutputFormat>,
     /// Print ids only, and no progress
     #[arg(long, short, global = true)]
@@ -31,11 +31,11 @@ pub(crate) struct Global {
     /// Say more on standard error: once for causes, twice for debugging
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Where the store, the key and kept components lie [default: the XDG data directory]
-    #[arg(long, global = true, env = "SANDBOXER_DATA_DIR", value_name = "DIR")]
+    /// Where the store, the key and kept components lie [env: SANDBOXER_DATA_DIR] [default: the XDG data directory]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Where config.toml and connections.toml lie [default: the XDG configuration directory]
-    #[arg(long, global = true, env = "SANDBOXER_CONFIG_DIR", value_name = "DIR")]
+    /// Where config.toml and connections.toml lie [env: SANDBOXER_CONFIG_DIR] [default: the XDG configuration directory]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) config_dir: Option<PathBuf>,
 }
 
@@ -114,17 +114,17 @@ pub(crate) struct Create {
     /// What to call the sandbox
     #[arg(long, short)]
     pub(crate) name: Option<SandboxName>,
-    /// Who asks: adm, agt or atm
-    #[arg(long, env = "SANDBOXER_ACTOR")]
+    /// Who asks: adm, agt or atm [env: SANDBOXER_ACTOR]
+    #[arg(long)]
     pub(crate) actor: Option<Actor>,
-    /// Whose it is
-    #[arg(long, env = "SANDBOXER_PROJECT")]
+    /// Whose it is [env: SANDBOXER_PROJECT]
+    #[arg(long)]
     pub(crate) project: Option<ProjectName>,
     /// A label; may be given several times
     #[arg(long, short, value_parser = key_value, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<(String, String)>,
-    /// The placement host
-    #[arg(long, env = "SANDBOXER_HOST")]
+    /// The placement host [env: SANDBOXER_HOST]
+    #[arg(long)]
     pub(crate) host: Option<HostName>,
 }
 
@@ -248,8 +248,8 @@ pub(crate) struct Destroy {
     /// Ids, unique prefixes or names
     #[arg(required = true)]
     pub(crate) sandboxes: Vec<String>,
-    /// Who asks: adm, agt or atm
-    #[arg(long, env = "SANDBOXER_ACTOR")]
+    /// Who asks: adm, agt or atm [env: SANDBOXER_ACTOR]
+    #[arg(long)]
     pub(crate) actor: Option<Actor>,
 }
 

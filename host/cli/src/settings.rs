@@ -39,12 +39,12 @@ struct ConfigFile {
 impl Settings {
     /// Settles everything, reading `config.toml` when it is there.
     pub(crate) fn load(global: &Global) -> Result<Self> {
-        let config_dir = match &global.config_dir {
-            Some(dir) => dir.clone(),
+        let config_dir = match global.config_dir.clone().or_else(|| var("SANDBOXER_CONFIG_DIR").map(PathBuf::from)) {
+            Some(dir) => dir,
             None => xdg("XDG_CONFIG_HOME", ".config")?,
         };
         let file = read_file(&config_dir.join("config.toml"))?;
-        let data_dir = match global.data_dir.clone().or(file.data_dir) {
+        let data_dir = match global.data_dir.clone().or_else(|| var("SANDBOXER_DATA_DIR").map(PathBuf::from)).or(file.data_dir) {
             Some(dir) => dir,
             None => xdg("XDG_DATA_HOME", ".local/share")?,
         };
@@ -56,7 +56,7 @@ impl Settings {
             data_dir: absolute(data_dir)?,
             config_dir: absolute(config_dir)?,
             cache_dir: absolute(cache_dir)?,
-            output: global.output.or(file.output).unwrap_or(OutputFormat::Human),
+            output: global.output.or(output_variable()?).or(file.output).unwrap_or(OutputFormat::Human),
             quiet: global.quiet,
             verbose: global.verbose,
             default_host: from_env("SANDBOXER_HOST")?.or(file.host).unwrap_or_else(HostName::local),
@@ -92,6 +92,16 @@ impl Settings {
 /// An empty variable is not a value.
 fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn output_variable() -> Result<Option<OutputFormat>> {
+    match var("SANDBOXER_OUTPUT").as_deref() {
+        None => Ok(None),
+        Some("human") => Ok(Some(OutputFormat::Human)),
+        Some("json") => Ok(Some(OutputFormat::Json)),
+        Some(_) => Err(Error::new(ErrorCode::ConfigInvalid, "SANDBOXER_OUTPUT must be human or json")
+            .hint("set it to one of the two, or give --output to any command, `sandboxer list` for example")),
+    }
 }
 
 fn xdg(variable: &str, fallback: &str) -> Result<PathBuf> {

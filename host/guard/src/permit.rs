@@ -3,6 +3,77 @@
 //! Its fields are private and its only constructor is visible in this crate alone, so a broker that takes a permit
 //! cannot be called without the guard, and forgetting the check does not compile. It is neither `Clone` nor
 //! `Deserialize`: one permit is one call.
+//!
+//! What a broker does with a permit compiles:
+//!
+//! ```
+//! use sandboxer_guard::{broker::SshBroker, permit::Permit};
+//!
+//! async fn once(broker: &dyn SshBroker, permit: Permit) {
+//!     let _ = broker.run(permit).await;
+//! }
+//! ```
+//!
+//! A call without a permit does not:
+//!
+//! ```compile_fail,E0308
+//! use sandboxer_guard::{broker::SshBroker, permit::Permit};
+//!
+//! async fn once(broker: &dyn SshBroker) {
+//!     let _ = broker.run("rm -rf /").await;
+//! }
+//! ```
+//!
+//! Nor does one permit for two calls:
+//!
+//! ```compile_fail,E0382
+//! use sandboxer_guard::{broker::SshBroker, permit::Permit};
+//!
+//! async fn twice(broker: &dyn SshBroker, permit: Permit) {
+//!     let _ = broker.run(permit).await;
+//!     let _ = broker.run(permit).await;
+//! }
+//! ```
+//!
+//! Nor a copy of a permit:
+//!
+//! ```compile_fail,E0277
+//! use sandboxer_guard::permit::Permit;
+//!
+//! fn is_clone<T: Clone>() {}
+//!
+//! fn copy() {
+//!     is_clone::<Permit>();
+//! }
+//! ```
+//!
+//! Nor a permit made by hand:
+//!
+//! ```compile_fail,E0451
+//! use sandboxer_guard::permit::{Launch, Permit};
+//!
+//! fn forge(launch: Launch) -> Permit {
+//!     Permit {
+//!         host: sandboxer_model::id::HostName::local(),
+//!         call: String::new(),
+//!         argv: Vec::new(),
+//!         launch,
+//!         timeout: None,
+//!         output_limit: 0,
+//!         terminal: None,
+//!     }
+//! }
+//! ```
+//!
+//! Nor asking the guard for one from outside:
+//!
+//! ```compile_fail,E0624
+//! use sandboxer_guard::{Guard, asked::{Asked, Occasion}};
+//!
+//! async fn ask(guard: &Guard, occasion: &Occasion, asked: Asked<'_>) {
+//!     let _ = guard.authorize(occasion, asked).await;
+//! }
+//! ```
 
 use std::time::Duration;
 

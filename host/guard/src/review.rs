@@ -112,6 +112,8 @@ pub fn review(component: &Component, manifest: &Manifest) -> Review {
         .iter()
         .map(|import| import.interface.clone())
         .partition(|interface| interface.starts_with("sandboxer:"));
+    let mut hooks = component.exports.clone();
+    hooks.sort();
     Review {
         name: format!("ext.{}", manifest.name),
         version: manifest.version.clone(),
@@ -121,7 +123,7 @@ pub fn review(component: &Component, manifest: &Manifest) -> Review {
         size: component.size,
         capabilities,
         wasi,
-        hooks: component.exports.clone(),
+        hooks,
         commands: manifest.commands().map(|(path, _, command)| command_item(&path, command)).collect(),
         resources: manifest
             .resources

@@ -70,13 +70,14 @@ impl Service {
         })?;
         let host = request.host.unwrap_or_else(|| self.default_host.clone());
         narrator.step(&format!("looking at the host {host}"));
-        let site = self.place(&host, &manifest, &profile.grants, &id).await?;
-        narrator.step(&format!("loading ext.{}", manifest.name));
+        let loading = async {
+            narrator.step(&format!("loading ext.{}", manifest.name));
+            let loaded = self.extensions.prepare(&component.digest).await;
+            loaded.map_err(|error| failures::of_hook(&format!("ext.{} cannot be loaded", manifest.name), error))
+        };
+        // Both take some milliseconds, and neither needs the other. The host first: it works on the far side meanwhile.
+        let (site, ()) = tokio::try_join!(biased; self.place(&host, &manifest, &profile.grants, &id), loading)?;
         self.shelf.keep(&component.digest, &bytes)?;
-        self.extensions
-            .prepare(&component.digest)
-            .await
-            .map_err(|error| failures::of_hook(&format!("ext.{} cannot be loaded", manifest.name), error))?;
 
         let installation = self.store.installation().await.map_err(failures::of_store)?;
         let plan = Plan {

@@ -1,3 +1,4 @@
+mod adapters;
 mod copies;
 mod crash;
 mod docs;
@@ -9,3 +10,4 @@ mod isolation;
 mod session;
 mod ssh;
 mod streams;
+mod terminal;

@@ -23,6 +23,7 @@ use crate::{args::Cp, output::Printer, settings::Settings};
 const TAKE: &str = r#"
 target=$1 name=$2
 if [ -d "$target" ]; then target=${target%/}/$name; fi
+case $target in */) echo "there is no directory $target" >&2; exit 3 ;; esac
 parent=$(dirname -- "$target")
 [ -d "$parent" ] || { echo "there is no directory $parent" >&2; exit 3; }
 draft=$(mktemp -d "$parent/.cp.XXXXXX") || exit 3

@@ -8,7 +8,9 @@ umask 077
 if lives "$record"; then
   exit 0
 fi
-rm -f -- "$record" "$record.exit" || refuse "cannot clear $record"
+if [ -e "$record" ] || [ -e "$record.exit" ]; then
+  rm -f -- "$record" "$record.exit" || refuse "cannot clear $record"
+fi
 [ "$uid" = - ] || set -- setpriv --reuid="$uid" --regid="$uid" --clear-groups -- "$@"
 # The keeper closes its standard output once it is on record; the substitution waits for that, and not for its end.
 started=$(setsid /bin/sh -c "$keeper" sandboxer "$home" "$record" "$@" 9>&- &)
