@@ -141,12 +141,7 @@ impl Store for Instant {
     async fn resources(&self, _sandbox: &SandboxId) -> Result<Vec<Resource>, StoreError> {
         unasked()
     }
-    async fn events(
-        &self,
-        _sandbox: Option<&SandboxId>,
-        _after: u64,
-        _limit: u32,
-    ) -> Result<Vec<Event>, StoreError> {
+    async fn events(&self, _sandbox: Option<&SandboxId>, _after: u64, _limit: u32) -> Result<Vec<Event>, StoreError> {
         unasked()
     }
     async fn ledger(&self, _sandbox: &SandboxId) -> Result<Vec<Entry>, StoreError> {
