@@ -1,4 +1,5 @@
-//! The operator's `connections.toml`: which hosts there are, and how each is told apart from somebody who pretends to be it.
+//! The operator's `connections.toml`: which hosts there are, and how each is told apart from somebody who pretends to
+//! be it.
 
 use std::{
     collections::BTreeMap,
@@ -126,8 +127,8 @@ impl HostConnection {
     }
 }
 
-/// Declares a host, or declares it anew, and keeps everything else that the file says, comments included. The file is replaced in one
-/// step and is the user's alone.
+/// Declares a host, or declares it anew, and keeps everything else that the file says, comments included. The file is
+/// replaced in one step and is the user's alone.
 ///
 /// # Errors
 /// `config.invalid` when the file or the entry is, `file.unusable` when it cannot be written.

@@ -1,4 +1,5 @@
-//! One placement host: its control connections, which are shared and always drained, and connections of their own for streams.
+//! One placement host: its control connections, which are shared and always drained, and connections of their own for
+//! streams.
 
 use std::sync::Arc;
 

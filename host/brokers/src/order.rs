@@ -1,5 +1,5 @@
-//! What a transport is asked to carry: a permit, rendered. It has no constructor but these, so nothing is run without a permit or
-//! one of the fixed lines of the far side.
+//! What a transport is asked to carry: a permit, rendered. It has no constructor but these, so nothing is run without a
+//! permit or one of the fixed lines of the far side.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ pub(crate) struct Order {
     pub(crate) call: String,
     /// The line.
     pub(crate) line: String,
-    /// The record to watch, as the control stream wants it written; a job is meant to outlive us and has none here. No two commands
-    /// may have the same one, because striking off the first might hit the second.
+    /// The record to watch, as the control stream wants it written; a job is meant to outlive us and has none here. No
+    /// two commands may have the same one, because striking off the first might hit the second.
     pub(crate) record: Option<String>,
     /// How long it may take.
     pub(crate) timeout: Option<Duration>,

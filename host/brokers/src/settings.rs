@@ -1,4 +1,5 @@
-//! What the brokers need to know about their user. Collected once, at the edge, so that nothing below reads the environment.
+//! What the brokers need to know about their user. Collected once, at the edge, so that nothing below reads the
+//! environment.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,8 +1,8 @@
 //! The control stream of a connection: it makes sure that no command outlives its client.
 //!
-//! On the far side runs the one script that reads it. Every command is announced before it starts and struck off when it has
-//! ended; when the stream breaks, for whatever reason, the script ends everything that is still announced. So nothing depends on
-//! this process living long enough to clean up.
+//! On the far side runs the one script that reads it. Every command is announced before it starts and struck off when
+//! it has ended; when the stream breaks, for whatever reason, the script ends everything that is still announced. So
+//! nothing depends on this process living long enough to clean up.
 
 use std::{
     collections::HashMap,

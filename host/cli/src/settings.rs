@@ -44,10 +44,11 @@ impl Settings {
             None => xdg("XDG_CONFIG_HOME", ".config")?,
         };
         let file = read_file(&config_dir.join("config.toml"))?;
-        let data_dir = match global.data_dir.clone().or_else(|| var("SANDBOXER_DATA_DIR").map(PathBuf::from)).or(file.data_dir) {
-            Some(dir) => dir,
-            None => xdg("XDG_DATA_HOME", ".local/share")?,
-        };
+        let data_dir =
+            match global.data_dir.clone().or_else(|| var("SANDBOXER_DATA_DIR").map(PathBuf::from)).or(file.data_dir) {
+                Some(dir) => dir,
+                None => xdg("XDG_DATA_HOME", ".local/share")?,
+            };
         let cache_dir = match var("SANDBOXER_CACHE_DIR").map(PathBuf::from).or(file.cache_dir) {
             Some(dir) => dir,
             None => xdg("XDG_CACHE_HOME", ".cache")?,

@@ -1,11 +1,11 @@
 //! The far side: every line that sandboxer ever sends to a placement host is made here.
 //!
 //! SSH has no argv: the remote shell gets one string. So there is one quoting function, [`quote`], and a fixed set of
-//! scripts beside this file, one for each thing that happens on a host; a line is `exec /bin/sh -c SCRIPT sandboxer ARGS…`, and
-//! what varies is only ever an argument of it, never a part of the script's text.
+//! scripts beside this file, one for each thing that happens on a host; a line is `exec /bin/sh -c SCRIPT sandboxer
+//! ARGS…`, and what varies is only ever an argument of it, never a part of the script's text.
 //!
-//! The shell that runs a line must lead a session of its own: an SSH server sees to that, and locally `setsid` does. It runs the
-//! login shell of whoever we are there, so the line is written in words that all shells share.
+//! The shell that runs a line must lead a session of its own: an SSH server sees to that, and locally `setsid` does. It
+//! runs the login shell of whoever we are there, so the line is written in words that all shells share.
 //!
 //! Rejected: a helper binary on every host (something to install, to keep in step and to trust), and killing by the SSH
 //! server's signals (OpenSSH delivers them to one process group, and a cut connection delivers none).
@@ -171,7 +171,8 @@ fn render<W: AsRef<str>>(script: &str, arguments: &[W]) -> Result<String, QuoteE
     })
 }
 
-/// Absolute, of characters that no shell and no line of the control stream takes for anything else, without `.` and `..`.
+/// Absolute, of characters that no shell and no line of the control stream takes for anything else, without `.` and
+/// `..`.
 fn is_plain_path(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'@' | b'+' | b'-');
     path.starts_with('/')

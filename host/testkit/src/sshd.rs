@@ -190,8 +190,8 @@ fn new_key(path: &Path, kind: &str) -> Result<()> {
     Ok(())
 }
 
-/// Starts the server in the foreground and waits until it answers. Another process may take the port between choosing and using it,
-/// so a few are tried.
+/// Starts the server in the foreground and waits until it answers. Another process may take the port between choosing
+/// and using it, so a few are tried.
 fn launch(directory: &Path, options: &SshdOptions, port: Option<u16>) -> Result<(Child, u16)> {
     ensure!(Path::new("/usr/sbin/sshd").exists(), "a real SSH server is needed for this test: install openssh-server");
     // Where it drops its privileges to; nothing makes it outside an installed service.
@@ -205,8 +205,8 @@ fn launch(directory: &Path, options: &SshdOptions, port: Option<u16>) -> Result<
             None => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
         };
         let at = directory.display();
-        // A bash that an SSH server starts reads the user's ~/.bashrc unless it believes that it runs inside another shell; what
-        // stands there, and how long it takes, is no part of a test.
+        // A bash that an SSH server starts reads the user's ~/.bashrc unless it believes that it runs inside another
+        // shell; what stands there, and how long it takes, is no part of a test.
         let mut text = format!(
             "Port {port}\nListenAddress 127.0.0.1\nAuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\n\
              PidFile none\nMaxStartups 100:30:200\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\

@@ -1,5 +1,5 @@
-//! Both transports against real shells and a real SSH server. They start below the permit, at the [`Order`] that a permit becomes:
-//! permits are the guard's alone, also in tests.
+//! Both transports against real shells and a real SSH server. They start below the permit, at the [`Order`] that a
+//! permit becomes: permits are the guard's alone, also in tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod commands;
@@ -165,7 +165,8 @@ impl Site {
         stream(run::start(place, &order).await.unwrap(), order)
     }
 
-    /// A stream with a terminal. A server that does not run as root has none to give, which must be told: then there is no stream.
+    /// A stream with a terminal. A server that does not run as root has none to give, which must be told: then there is
+    /// no stream.
     pub(crate) async fn terminal(&self, order: Order) -> Option<Stream> {
         let place = self.host.own().await.unwrap();
         if self.way == "ssh" && !rustix::process::getuid().is_root() {

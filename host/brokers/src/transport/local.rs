@@ -1,7 +1,9 @@
-//! The machine that sandboxer runs on, as a host like any other: the same lines, under the same wrapper, in a session of their own.
+//! The machine that sandboxer runs on, as a host like any other: the same lines, under the same wrapper, in a session
+//! of their own.
 //!
-//! Rejected: running commands directly instead of through the wrapper. It would save an `exec` or two, and then there would be two
-//! ways in which a command starts, is found and is stopped, and only one of them would be tested everywhere.
+//! Rejected: running commands directly instead of through the wrapper. It would save an `exec` or two, and then there
+//! would be two ways in which a command starts, is found and is stopped, and only one of them would be tested
+//! everywhere.
 
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -113,8 +115,9 @@ impl Connection for Here {
     }
 }
 
-/// What this process ignores, because it was started in the background or under `nohup`, every command would ignore too, and no
-/// shell can undo that. A signal that is handled instead, by doing nothing, is back to its default in every child.
+/// What this process ignores, because it was started in the background or under `nohup`, every command would ignore
+/// too, and no shell can undo that. A signal that is handled instead, by doing nothing, is back to its default in every
+/// child.
 fn heed_signals() {
     static DONE: std::sync::Once = std::sync::Once::new();
     DONE.call_once(|| {
@@ -184,8 +187,8 @@ struct PipedOutput {
     stderr: Option<ChildStderr>,
     out: Vec<u8>,
     err: Vec<u8>,
-    /// How it ended, and how much may still be read from the pipes: what was in them at that moment, and not what a process that it
-    /// left in the background goes on writing.
+    /// How it ended, and how much may still be read from the pipes: what was in them at that moment, and not what a
+    /// process that it left in the background goes on writing.
     exit: Option<(Exit, usize)>,
     reaped: Arc<AtomicBool>,
     _seat: Seat,

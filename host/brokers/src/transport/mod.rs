@@ -1,7 +1,7 @@
 //! How a host is reached. Two transports behind one trait: `local`, which starts processes here, and `ssh`.
 //!
-//! A transport carries one line at a time to a shell that leads a session of its own, and passes streams through byte for byte.
-//! It knows nothing of permits, records or time limits: those are the floor's above it, the same for both.
+//! A transport carries one line at a time to a shell that leads a session of its own, and passes streams through byte
+//! for byte. It knows nothing of permits, records or time limits: those are the floor's above it, the same for both.
 
 pub(crate) mod local;
 mod pty;
@@ -26,7 +26,8 @@ pub(crate) trait Transport: Send + Sync {
     /// How many channels one connection carries at once.
     fn channels(&self) -> usize;
 
-    /// Whether a channel that is not read holds up the others of its connection, so that a stream needs a connection of its own.
+    /// Whether a channel that is not read holds up the others of its connection, so that a stream needs a connection of
+    /// its own.
     fn stalls(&self) -> bool;
 }
 
@@ -34,7 +35,8 @@ pub(crate) trait Transport: Send + Sync {
 #[async_trait]
 pub(crate) trait Connection: Send + Sync {
     /// Runs a line. [`CallError::Unavailable`] when it certainly did not start, [`CallError::Lost`] when it may have.
-    /// The seat is given back once the channel takes no room on the connection any more, which may be after it was dropped.
+    /// The seat is given back once the channel takes no room on the connection any more, which may be after it was
+    /// dropped.
     async fn open(&self, line: &str, terminal: Option<&Terminal>, seat: Seat) -> Result<Channel, CallError>;
 
     /// Whether it is known to be gone.

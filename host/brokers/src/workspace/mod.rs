@@ -1,8 +1,8 @@
 //! Files on their way to a sandbox and back, as tar streams with bounded memory.
 //!
-//! Both directions end at a directory handle, and nothing is opened but beneath it: neither a symbolic link that somebody plants
-//! meanwhile nor a hostile archive leads anywhere else. Rejected: SFTP, which is quicker for few files on loopback but needs a
-//! round trip or several a file, and would be a second way in beside the one wrapper.
+//! Both directions end at a directory handle, and nothing is opened but beneath it: neither a symbolic link that
+//! somebody plants meanwhile nor a hostile archive leads anywhere else. Rejected: SFTP, which is quicker for few files
+//! on loopback but needs a round trip or several a file, and would be a second way in beside the one wrapper.
 
 mod pack;
 mod unpack;
@@ -103,7 +103,8 @@ pub(crate) async fn upload(
         }
     };
     let packed = pack.finish().await;
-    // What broke off on this side must not look complete on the other: then the command is not struck off, and so it is stopped.
+    // What broke off on this side must not look complete on the other: then the command is not struck off, and so it is
+    // stopped.
     let Some(output) = ended else {
         return Err(CallError::Failed(packed.err().unwrap_or(TransferError::BrokenOff).to_string()));
     };
@@ -116,7 +117,8 @@ pub(crate) async fn upload(
     packed.map_err(|error| CallError::Failed(error.to_string()))
 }
 
-/// Writes the archive and reads what the command says about it, at the same time. Nothing when the archive itself broke off.
+/// Writes the archive and reads what the command says about it, at the same time. Nothing when the archive itself broke
+/// off.
 async fn send(pack: &mut Pack, channel: &mut Channel, limit: usize) -> Result<Option<CallOutput>, CallError> {
     let Channel { input, output, .. } = channel;
     let write = async {

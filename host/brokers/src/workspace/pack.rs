@@ -22,8 +22,8 @@ use super::{TransferError, walk::walk};
 pub struct PackOptions {
     /// Also what `.gitignore` excludes.
     pub everything: bool,
-    /// The name in the archive: of the file, or of the directory that holds the content. Without it a directory's content lies at
-    /// the top, and a file has its own name.
+    /// The name in the archive: of the file, or of the directory that holds the content. Without it a directory's
+    /// content lies at the top, and a file has its own name.
     pub name: Option<String>,
 }
 

@@ -125,8 +125,8 @@ impl Unpacker {
 /// What an entry's headers may take beside its content: long names and the like.
 const HEADERS: u64 = 1 << 20;
 
-/// The stream as the archive reads it. What may be read is bounded from entry to entry, because the archive keeps an entry's headers
-/// in memory whole.
+/// The stream as the archive reads it. What may be read is bounded from entry to entry, because the archive keeps an
+/// entry's headers in memory whole.
 struct Stream {
     chunks: mpsc::Receiver<Fed>,
     chunk: Vec<u8>,
@@ -166,7 +166,8 @@ struct Work {
     moved: Transferred,
     /// The last directory that was found to be one, all the way down.
     sure: PathBuf,
-    /// Modes of the directories that were made here, set at the end so that a directory that may not be written can be filled.
+    /// Modes of the directories that were made here, set at the end so that a directory that may not be written can be
+    /// filled.
     modes: BTreeMap<PathBuf, u32>,
 }
 
@@ -252,7 +253,8 @@ impl Work {
         Ok(parts.into_iter().collect())
     }
 
-    /// Makes the directories above an entry. Each must be a real one: through a symbolic link nothing is written, not even inside.
+    /// Makes the directories above an entry. Each must be a real one: through a symbolic link nothing is written, not
+    /// even inside.
     fn parents(&mut self, path: &Path, raw: &[u8]) -> Result<(), TransferError> {
         let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
         if parent == self.sure {
@@ -342,8 +344,8 @@ impl Work {
     }
 }
 
-/// Whether a link at `path` with this target stays beneath the top. Every directory above `path` is a real one, so leading `..` can
-/// be counted; after a name they cannot, because the name may be a link itself.
+/// Whether a link at `path` with this target stays beneath the top. Every directory above `path` is a real one, so
+/// leading `..` can be counted; after a name they cannot, because the name may be a link itself.
 fn stays_inside(path: &Path, target: &Path) -> bool {
     let mut above = path.components().count().saturating_sub(1);
     let mut named = false;

@@ -1,5 +1,5 @@
-# Starts one command as a job, or finds the one that is there. Arguments: the keeper's text, home, record, user id or `-`,
-# then the command. The lock makes two that come at once start one job.
+# Starts one command as a job, or finds the one that is there. Arguments: the keeper's text, home, record, user id or
+# `-`, then the command. The lock makes two that come at once start one job.
 keeper=$1 home=$2 record=$2/control/$3 uid=$4
 shift 4
 umask 077

@@ -1,5 +1,5 @@
-//! Asking a host what is there, and reading its answer. The answer is the far side's word: it is bounded and checked before it is
-//! shown or used.
+//! Asking a host what is there, and reading its answer. The answer is the far side's word: it is bounded and checked
+//! before it is shown or used.
 
 use sandboxer_model::ports::hosts::HostFacts;
 

@@ -87,7 +87,8 @@ for name in docker podman; do
   on_path "$name" && say engine "$name"
 done
 
-# Settings that forbid it settle the matter; otherwise only trying tells, since containers and AppArmor forbid it unseen.
+# Settings that forbid it settle the matter; otherwise only trying tells, since containers and AppArmor forbid it
+# unseen.
 namespaces=yes
 for setting in kernel/unprivileged_userns_clone user/max_user_namespaces; do
   if [ -r "/proc/sys/$setting" ]; then

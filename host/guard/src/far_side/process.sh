@@ -4,9 +4,9 @@
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
-# Reads /proc/PID/stat into $state, $group, $session and $born; fails when there is no such process.
-# The name in the parentheses is the process's own choice: it may hold spaces, parentheses and newlines. So the whole file
-# is read, and fields are counted from the last `) ` on, which no name can follow.
+# Reads /proc/PID/stat into $state, $group, $session and $born; fails when there is no such process. The name in the
+# parentheses is the process's own choice: it may hold spaces, parentheses and newlines. So the whole file is read, and
+# fields are counted from the last `) ` on, which no name can follow.
 look() {
   stat=
   { while IFS= read -r part || [ -n "$part" ]; do stat="$stat $part"; done <"/proc/$1/stat"; } 2>/dev/null
@@ -46,8 +46,8 @@ carries() {
 
 # Kills every process of session $1 until none is left. With a name in $2 only those that carry it: for a session whose
 # leader is gone, so that its number proves nothing any more. Names of its own for what it keeps: all are global here.
-# `grep` finds the candidates quickly, also where there are thousands of processes; `look` decides, since a process may be
-# called something that looks like the rest of a line.
+# `grep` finds the candidates quickly, also where there are thousands of processes; `look` decides, since a process may
+# be called something that looks like the rest of a line.
 end_session() {
   of_seat=$1 of_name=$2 rounds=0
   while :; do
@@ -67,9 +67,9 @@ end_session() {
   done
 }
 
-# Ends what a record stands for: the session that its process leads, as long as that process is there and the one on record.
-# When it is gone it ended by itself, and what it left running was meant to stay; unless a name is given in $2: then what is
-# left of its session and carries the sandbox's name is ended too. Fails when there is no record.
+# Ends what a record stands for: the session that its process leads, as long as that process is there and the one on
+# record. When it is gone it ended by itself, and what it left running was meant to stay; unless a name is given in $2:
+# then what is left of its session and carries the sandbox's name is ended too. Fails when there is no record.
 end_record() {
   recall "$1" || return 1
   if look "$pid" && [ "$born" = "$began" ] && [ "$session" = "$pid" ]; then

@@ -38,8 +38,8 @@ if grep -qF " $home/" /proc/self/mountinfo; then
 fi
 rm -rf -- "$home" 2>/dev/null
 gone && exit 0
-# Directories that their owner may not enter are opened first. Neither command follows a symbolic link that it meets, and
-# `home` itself is none here.
+# Directories that their owner may not enter are opened first. Neither command follows a symbolic link that it meets,
+# and `home` itself is none here.
 if [ ! -L "$home" ]; then
   chmod -R u+rwx -- "$home" 2>/dev/null
 fi

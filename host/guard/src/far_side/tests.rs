@@ -377,7 +377,8 @@ fn a_job_is_detached_found_again_and_leaves_its_exit() {
     within(Duration::from_secs(2), "it ends", || poll() == "ended 7\n");
     assert_eq!(fs::read_to_string(site.path("workspace/starts")).unwrap().lines().count(), 1);
     assert_eq!(fs::read_to_string(site.path("control/job.out")).unwrap(), "1\n");
-    // A new start after the end runs it anew; what kills it together with its keeper is not taken for an exit of its own.
+    // A new start after the end runs it anew; what kills it together with its keeper is not taken for an exit of its
+    // own.
     fs::remove_file(site.path("workspace/go")).unwrap();
     assert!(site.run_in("bash", &job("sleep 100")).status.success());
     assert_eq!(poll(), "running\n");

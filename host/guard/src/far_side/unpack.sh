@@ -1,5 +1,5 @@
-# Unpacks a tar stream into the workspace, where the wrapper has put us, or into a directory of it. Argument: directory or `.`.
-# Modes and symbolic links are kept, owners are not.
+# Unpacks a tar stream into the workspace, where the wrapper has put us, or into a directory of it. Argument: directory
+# or `.`. Modes and symbolic links are kept, owners are not.
 fail() {
   printf 'sandboxer: %s\n' "$1" >&2
   exit 1

@@ -1,5 +1,5 @@
-# The control stream: ends what must not outlive its client. Reads one order a line; a record is followed by `:t` when its
-# command has a terminal.
+# The control stream: ends what must not outlive its client. Reads one order a line; a record is followed by `:t` when
+# its command has a terminal.
 #   + RECORD       watch the command of this record
 #   - RECORD       it is done: forget it and remove the record
 #   ! RECORD       end it now; answers `stopped RECORD`

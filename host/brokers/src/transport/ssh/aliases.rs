@@ -1,5 +1,5 @@
-//! The host aliases of the user's OpenSSH configuration: the literal names after `Host`. What they mean is for `ssh -G` to say; this
-//! only tells which names the user has given.
+//! The host aliases of the user's OpenSSH configuration: the literal names after `Host`. What they mean is for `ssh -G`
+//! to say; this only tells which names the user has given.
 
 use std::{
     collections::BTreeSet,

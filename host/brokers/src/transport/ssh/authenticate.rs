@@ -1,5 +1,5 @@
-//! Getting in: by the user's agent first, then by key files. Nothing is asked of the user, so a key that needs a passphrase counts only
-//! through an agent.
+//! Getting in: by the user's agent first, then by key files. Nothing is asked of the user, so a key that needs a
+//! passphrase counts only through an agent.
 
 use std::{
     os::unix::fs::MetadataExt,

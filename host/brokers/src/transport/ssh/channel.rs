@@ -22,8 +22,8 @@ use super::{
     Client,
 };
 
-/// After the command has ended, so long is waited for more of its output: a process that it left in the background may hold the
-/// channel open for ever.
+/// After the command has ended, so long is waited for more of its output: a process that it left in the background may
+/// hold the channel open for ever.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Opens a channel and sends the line.
@@ -68,8 +68,8 @@ pub(super) async fn open(
     })
 }
 
-/// Opens a session channel. A server counts a session a moment longer than its channel, and then says that there are too many; that
-/// passes.
+/// Opens a session channel. A server counts a session a moment longer than its channel, and then says that there are
+/// too many; that passes.
 async fn session(handle: &Handle<Client>) -> Result<russh::Channel<Msg>, russh::Error> {
     for pause in [10, 20, 40, 80, 160, 320] {
         match handle.channel_open_session().await {
@@ -88,8 +88,9 @@ enum Event {
     Refused,
 }
 
-/// Hands on what the channel says, and notes its end for a writer that would otherwise wait for ever for room. When nobody listens
-/// any more it closes the channel and waits until the server has let go of it too: until then it counts among the server's sessions.
+/// Hands on what the channel says, and notes its end for a writer that would otherwise wait for ever for room. When
+/// nobody listens any more it closes the channel and waits until the server has let go of it too: until then it counts
+/// among the server's sessions.
 async fn pump(
     mut read: ChannelReadHalf,
     write: Arc<ChannelWriteHalf<Msg>>,

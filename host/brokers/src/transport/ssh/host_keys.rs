@@ -1,8 +1,8 @@
-//! Whether a host is who it should be. Nothing is ever written: a key that is not known is refused, with its fingerprint shown, and
-//! it is the operator who pins it.
+//! Whether a host is who it should be. Nothing is ever written: a key that is not known is refused, with its
+//! fingerprint shown, and it is the operator who pins it.
 //!
-//! The lines of `known_hosts` are matched here, over the library's parser of one line, because the library's own check accepts a key
-//! that is marked as revoked.
+//! The lines of `known_hosts` are matched here, over the library's parser of one line, because the library's own check
+//! accepts a key that is marked as revoked.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -43,8 +43,8 @@ pub(crate) enum Verdict {
 }
 
 impl HostKeys {
-    /// Reads what is known. A file that is not there knows nothing; one that cannot be read is an error, because a revoked key may
-    /// stand in it.
+    /// Reads what is known. A file that is not there knows nothing; one that cannot be read is an error, because a
+    /// revoked key may stand in it.
     pub(crate) fn read(name: &HostName, target: &Target) -> Result<Self> {
         let host = target.alias.clone().unwrap_or_else(|| match target.port {
             22 => target.address.to_ascii_lowercase(),

@@ -1,8 +1,8 @@
 //! Placement hosts over SSH.
 //!
-//! OpenSSH's client is asked where an alias leads (`ssh -G`), because nothing else reads its configuration as it does; the connection
-//! itself is made in this process. Rejected: running `ssh` for each command (6 ms a command for its start alone, and its messages
-//! would be all we know of a failure).
+//! OpenSSH's client is asked where an alias leads (`ssh -G`), because nothing else reads its configuration as it does;
+//! the connection itself is made in this process. Rejected: running `ssh` for each command (6 ms a command for its
+//! start alone, and its messages would be all we know of a failure).
 
 mod aliases;
 mod authenticate;
@@ -84,7 +84,8 @@ impl Transport for Ssh {
     async fn connect(&self) -> Result<Arc<dyn Connection>, Error> {
         let target = self.target.get_or_try_init(|| Target::resolve(&self.name, &self.entry, &self.settings)).await?;
         let keys = HostKeys::read(&self.name, target)?;
-        // A pinned fingerprint does not tell which of the host's keys it is of, so each kind is asked for before it is refused.
+        // A pinned fingerprint does not tell which of the host's keys it is of, so each kind is asked for before it is
+        // refused.
         let mut tried = None;
         let mut handle = None;
         for algorithms in keys.algorithms() {
@@ -108,8 +109,8 @@ impl Transport for Ssh {
         Ok(Arc::new(Open { handle, answer_within: limit }))
     }
 
-    /// OpenSSH allows 10 sessions on a connection unless it is told otherwise. One is the control stream's, and some count a moment
-    /// longer than they last.
+    /// OpenSSH allows 10 sessions on a connection unless it is told otherwise. One is the control stream's, and some
+    /// count a moment longer than they last.
     fn channels(&self) -> usize {
         6
     }

@@ -105,8 +105,8 @@ impl Said {
         self.0.get(key)
     }
 
-    /// Refuses what would have to be honoured and is not. Going on without it might reach another host, or trust a key that
-    /// the user revoked.
+    /// Refuses what would have to be honoured and is not. Going on without it might reach another host, or trust a key
+    /// that the user revoked.
     fn check(&self, name: &HostName) -> Result<()> {
         let unsupported = ["proxyjump", "proxycommand", "certificatefile", "revokedhostkeys"];
         match unsupported.into_iter().find(|key| self.one(key).is_some()) {
