@@ -1,4 +1,4 @@
-//! The choke point. Every call to the outside world passes [`Guard::authorize`]: it resolves the call, types the holes,
+//! The choke point. Every call to the outside world passes `Guard::authorize`: it resolves the call, types the holes,
 //! checks grant, phase and condition, writes the intent durably, and only then makes the [`Permit`].
 //!
 //! What is refused is written down too, and the answer never says what would have been allowed.

@@ -1,5 +1,5 @@
 //! The port behind the choke point: what brokers implement. Every method takes a [`Permit`], which only
-//! [`Guard::authorize`](crate::Guard) makes, so a broker cannot be asked to do what was not checked and written down.
+//! the guard makes, so a broker cannot be asked to do what was not checked and written down.
 
 use std::sync::Arc;
 

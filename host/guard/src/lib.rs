@@ -3,7 +3,7 @@
 //! Here is decided what an adapter may do: manifests, prepared calls and their holes, quoting, the choke point
 //! `authorize -> Permit`, and the ledger's chain. No async runtime, no wasmtime, no network.
 //!
-//! Start with [`authorize`]; [`resolve`] is what it checks, [`manifest`] what it checks against.
+//! Start with [`authorize`]; `resolve` is what it checks, [`manifest`] what it checks against.
 
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "tests"))]
 
