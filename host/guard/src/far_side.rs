@@ -70,6 +70,19 @@ pub fn quote(words: &[impl AsRef<str>]) -> Result<String, QuoteError> {
     Ok(line)
 }
 
+/// Whether [`quote`] takes these words, mostly without making the line.
+///
+/// # Errors
+/// Those of [`quote`].
+pub(crate) fn check_words(words: &[impl AsRef<str>]) -> Result<(), QuoteError> {
+    // Quoted, a byte becomes four at most (a backslash by itself: `"\\"`), and a word gets at most two more and a space.
+    let most: usize = words.iter().map(|word| word.as_ref().len() * 4 + 3).sum();
+    if most <= LINE_LIMIT && !words.iter().any(|word| word.as_ref().contains('\0')) {
+        return Ok(());
+    }
+    quote(words).map(drop)
+}
+
 /// The line that runs, or starts as a job, what a permit allows.
 ///
 /// # Errors

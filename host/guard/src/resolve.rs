@@ -242,8 +242,8 @@ fn check_workspace(occasion: &Occasion, call: &WorkspaceCall) -> Result<Checked,
 const SHOWN: usize = 512;
 
 fn finish(terms: Terms, shown: &[String]) -> Result<Checked, CallError> {
-    // Quoting all of it here refuses what cannot be sent before it is written down as intended.
-    far_side::quote(&terms.argv).map_err(|error| CallError::Invalid(error.to_string()))?;
+    // What cannot be sent is refused before it is written down as intended.
+    far_side::check_words(&terms.argv).map_err(|error| CallError::Invalid(error.to_string()))?;
     let quoted = far_side::quote(shown).map_err(|error| CallError::Invalid(error.to_string()))?;
     let mut target: String = quoted.chars().take(SHOWN).collect();
     if target.len() < quoted.len() {

@@ -498,3 +498,29 @@ fn unpack_stays_in_the_workspace_and_keeps_modes() {
     assert_eq!(unpack(Some("out/x")).status.code(), Some(1));
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }
+
+proptest::proptest! {
+    /// The quick look at words, whose sizes it bounds by hand, never answers otherwise than quoting them would.
+    #[test]
+    fn checking_words_answers_as_quoting_them(
+        words in proptest::collection::vec("[a\\\\'\"^!$`\u{e9} \0]{0,12}", 0..8), times in 1_usize..3000
+    ) {
+        let long: Vec<String> = words.iter().map(|word| word.repeat(times)).collect();
+        for words in [words, long] {
+            let quoted = quote(&words);
+            if let Ok(line) = &quoted {
+                let most: usize = words.iter().map(|word| word.len() * 4 + 3).sum();
+                proptest::prop_assert!(line.len() <= most, "{} > {most}: {line}", line.len());
+            }
+            proptest::prop_assert_eq!(check_words(&words), quoted.map(drop));
+        }
+    }
+}
+
+#[test]
+fn checking_words_refuses_what_cannot_be_sent() {
+    assert_eq!(check_words(&["a", "b\0"]), Err(QuoteError::Nul(1)));
+    assert_eq!(check_words(&["a".repeat(LINE_LIMIT)]), Ok(()));
+    assert_eq!(check_words(&["a".repeat(LINE_LIMIT + 1)]), Err(QuoteError::TooLong(LINE_LIMIT + 1)));
+    assert_eq!(check_words(&["a".repeat(LINE_LIMIT), "\0".to_owned()]), Err(QuoteError::Nul(1)));
+}
